@@ -5,7 +5,7 @@
 //!
 //! Invariant: nothing here depends on the executive or on the host.
 
-#![allow(non_camel_case_types, missing_docs)]
+#![allow(non_camel_case_types, non_snake_case, missing_docs)]
 
 pub mod context;
 pub mod ke;

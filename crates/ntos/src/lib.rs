@@ -59,6 +59,8 @@ pub struct Kernel {
     pub services: svc::ServiceTable,
     /// Where guest activity is recorded.
     pub trace: trace::Journal,
+    /// What [`Kernel::notice_once`] has said.
+    pub noticed: std::collections::BTreeSet<String>,
 }
 
 impl Kernel {
@@ -70,5 +72,13 @@ impl Kernel {
     /// Says something once on the machine's diagnostic channel, as `nten: …`.
     pub fn notice(&self, text: &str) {
         self.host.diagnostic(text);
+    }
+
+    /// Says something the first time it happens.
+    pub fn notice_once(&mut self, text: String) {
+        if !self.noticed.contains(&text) {
+            self.notice(&text);
+            self.noticed.insert(text);
+        }
     }
 }

@@ -13,8 +13,6 @@ pub struct ExState {
     pub next_luid: u64,
     /// When the shared page is next brought up to date.
     pub next_tick: u64,
-    /// Instructions named on stderr already.
-    pub reported_instructions: std::collections::BTreeSet<String>,
 }
 
 impl ExState {

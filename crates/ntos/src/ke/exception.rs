@@ -287,8 +287,6 @@ fn report_invalid_opcode(k: &mut Kernel, thread: &ObRef<Thread>, rip: u64) {
     let mut bytes = [0u8; 15];
     let got = mm::copy_prefix(k, &thread.process, Va(rip), &mut bytes);
     let Some(text) = bytes.get(..got).and_then(cpu::describe_unsupported) else { return };
-    if k.ex.reported_instructions.insert(text.clone()) {
-        let place = mm::describe_address(k, &thread.process, Va(rip));
-        k.notice(&format!("instruction not implemented: {text} at {place}"));
-    }
+    let place = mm::describe_address(k, &thread.process, Va(rip));
+    k.notice_once(format!("instruction not implemented: {text} at {place}"));
 }
