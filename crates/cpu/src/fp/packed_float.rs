@@ -8,8 +8,8 @@
 use super::lanes::{
     dwords, from_dwords, from_qwords, map_dwords, map_qwords, qwords, with_low32, with_low64,
 };
-use super::scalar::{self, Ieee};
-use super::soft::Class;
+use super::scalar::{self, Ieee, MASKS, checked};
+use super::soft::{ALL, Class, PE};
 
 /// Applies a scalar operation to the four singles.
 #[inline]
@@ -91,25 +91,45 @@ pub(crate) fn addsubpd(a: u128, b: u128, mxcsr: &mut u32) -> u128 {
     from_qwords([scalar::sub(a[0], b[0], mxcsr), scalar::add(a[1], b[1], mxcsr)])
 }
 
+/// One of the steps of a dot product: its flags, apart from the sticky ones, decide
+/// whether the next step happens. An unmasked exception ends the instruction.
+fn stage<R>(mxcsr: &mut u32, f: impl FnOnce(&mut u32) -> R) -> Option<R> {
+    let mut local = *mxcsr & !ALL;
+    // The precision flag stays, for it lets the lanes use the host's arithmetic.
+    if *mxcsr & MASKS == MASKS {
+        local |= *mxcsr & PE;
+    }
+    let result = checked(&mut local, f);
+    *mxcsr |= local & ALL;
+    result.ok()
+}
+
 /// `DPPS`: the dot product of the lanes chosen by the high nibble, to the lanes of the low.
 pub(crate) fn dpps(a: u128, b: u128, imm: u8, mxcsr: &mut u32) -> u128 {
-    let (a, b) = (dwords(a), dwords(b));
-    let p: [u32; 4] = std::array::from_fn(|i| {
-        if imm >> (4 + i) & 1 != 0 { scalar::mul(a[i], b[i], mxcsr) } else { 0 }
-    });
-    let low = scalar::add(p[0], p[1], mxcsr);
-    let high = scalar::add(p[2], p[3], mxcsr);
-    let sum = scalar::add(low, high, mxcsr);
+    let (x, y) = (dwords(a), dwords(b));
+    let sum =
+        stage(mxcsr, |m| -> [u32; 4] {
+            std::array::from_fn(|i| {
+                if imm >> (4 + i) & 1 != 0 { scalar::mul(x[i], y[i], m) } else { 0 }
+            })
+        })
+        .and_then(|p| stage(mxcsr, |m| (scalar::add(p[0], p[1], m), scalar::add(p[2], p[3], m))))
+        .and_then(|(low, high)| stage(mxcsr, |m| scalar::add(low, high, m)));
+    let Some(sum) = sum else { return a };
     from_dwords(std::array::from_fn(|i| if imm >> i & 1 != 0 { sum } else { 0 }))
 }
 
 /// `DPPD`: the dot product of the lanes chosen by bits 4 and 5, to those of bits 0 and 1.
 pub(crate) fn dppd(a: u128, b: u128, imm: u8, mxcsr: &mut u32) -> u128 {
-    let (a, b) = (qwords(a), qwords(b));
-    let p: [u64; 2] = std::array::from_fn(|i| {
-        if imm >> (4 + i) & 1 != 0 { scalar::mul(a[i], b[i], mxcsr) } else { 0 }
-    });
-    let sum = scalar::add(p[0], p[1], mxcsr);
+    let (x, y) = (qwords(a), qwords(b));
+    let sum =
+        stage(mxcsr, |m| -> [u64; 2] {
+            std::array::from_fn(|i| {
+                if imm >> (4 + i) & 1 != 0 { scalar::mul(x[i], y[i], m) } else { 0 }
+            })
+        })
+        .and_then(|p| stage(mxcsr, |m| scalar::add(p[0], p[1], m)));
+    let Some(sum) = sum else { return a };
     from_qwords(std::array::from_fn(|i| if imm >> i & 1 != 0 { sum } else { 0 }))
 }
 
@@ -122,8 +142,11 @@ fn approximate(value: f64) -> u32 {
     let bits = value.to_bits();
     let dropped = 52 - 11;
     let rounded = (bits + (1 << (dropped - 1))) >> dropped << dropped;
-    let single = f64::from_bits(rounded) as f32;
-    if single < f32::MIN_POSITIVE { 0 } else { single.to_bits() }
+    if value < f64::from(f32::MIN_POSITIVE) {
+        0
+    } else {
+        (f64::from_bits(rounded) as f32).to_bits()
+    }
 }
 
 /// `RCPSS`: about 1/x. Never raises an exception; denormals count as zeros.

@@ -363,7 +363,6 @@ pub(crate) fn compare<T: Ieee>(a: T, b: T, quiet: QuietNan, mxcsr: &mut u32) -> 
 pub(crate) fn min<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
     match compare(a, b, QuietNan::Signals, mxcsr) {
         Relation::Less => daz(a, *mxcsr),
-        Relation::Unordered => b,
         _ => daz(b, *mxcsr),
     }
 }
@@ -373,7 +372,6 @@ pub(crate) fn min<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 pub(crate) fn max<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
     match compare(a, b, QuietNan::Signals, mxcsr) {
         Relation::Greater => daz(a, *mxcsr),
-        Relation::Unordered => b,
         _ => daz(b, *mxcsr),
     }
 }
