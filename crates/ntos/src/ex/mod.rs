@@ -6,6 +6,9 @@ pub mod clock;
 pub mod event;
 pub mod timer;
 
+/// The build that is reported: Windows 10 21H1.
+pub const BUILD_NUMBER: u32 = 19043;
+
 /// State of executive support.
 #[derive(Default)]
 pub struct ExState {
