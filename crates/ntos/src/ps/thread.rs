@@ -67,6 +67,7 @@ pub struct ThreadData {
 }
 
 impl ObjectBody for Thread {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Thread",
         access: AccessMap {
