@@ -227,9 +227,9 @@ fn second_chance(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECO
 pub fn deliver_apc(k: &mut Kernel, thread: &ObRef<Thread>) {
     let apc = {
         let mut apcs = thread.apcs.open();
-        let apc = apcs.queue.pop_front();
-        apcs.deliver = !apcs.queue.is_empty();
-        apc
+        // One at a time: `NtContinue` with its test-alert flag, at the end of the routine, brings the next.
+        apcs.deliver = false;
+        apcs.queue.pop_front().map(|(_, apc)| apc)
     };
     let dispatcher = thread.process.state.open().ntdll.ki_user_apc_dispatcher;
     let Some(apc) = apc else { return };

@@ -88,6 +88,7 @@ pub struct NtdllEntries {
 }
 
 impl ObjectBody for Process {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Process",
         access: AccessMap {

@@ -69,6 +69,7 @@ pub struct ThreadData {
 }
 
 impl ObjectBody for Thread {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Thread",
         access: AccessMap {

@@ -24,6 +24,7 @@ mod key;
 mod memory;
 mod object;
 mod process;
+mod query;
 mod section;
 mod security;
 mod sync;
