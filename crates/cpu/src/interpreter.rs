@@ -260,6 +260,7 @@ impl Interpreter {
         if self.cache.is_full() {
             self.cache = Cache::new();
             self.core.decoded = Vec::new();
+            self.core.simd = Vec::new();
             self.core.new_epochs();
         }
         let decoded = decode(&mut self.core, ram, rip, pa, mode)?;
