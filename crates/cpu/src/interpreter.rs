@@ -41,6 +41,10 @@ impl Engine for Interpreter {
     }
 
     fn invalidate_page(&mut self, va: Va) {
+        // Links and jumps depend on translations of code pages alone.
+        if self.cache.has_code(va) {
+            self.core.new_epochs();
+        }
         self.core.invalidate_page(va);
     }
 

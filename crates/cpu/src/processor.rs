@@ -215,9 +215,8 @@ impl Core {
         self.tlb.reset(cr3, user, self.epochs);
     }
 
-    /// Forgets one page in all address spaces.
+    /// Forgets the data translations of one page in all address spaces.
     pub fn invalidate_page(&mut self, va: Va) {
-        self.new_epochs();
         for tlb in self.idle.iter_mut().chain([&mut self.tlb]) {
             tlb.invalidate(va);
         }

@@ -19,6 +19,10 @@ use select::{Chosen, Flow};
 
 /// Instructions a block holds at most; also bounds the host stack, see [`crate::op`].
 const MAX_INSTRUCTIONS: usize = 64;
+/// Bytes of the longest instruction.
+const MAX_INSTRUCTION: usize = 15;
+/// Bytes of the longest block, and one instruction to look ahead.
+const MAX_BYTES: usize = (MAX_INSTRUCTIONS + 1) * MAX_INSTRUCTION;
 
 /// What the meaning of the same bytes depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,8 +61,10 @@ pub(crate) fn decode(
     mode: Mode,
 ) -> Result<Decoded, Exit> {
     mark(core, ram, pa.pfn());
-    let mut bytes = vec![0u8; (PAGE_SIZE - Va(rip).offset()) as usize];
-    ram.read(pa, &mut bytes);
+    let mut buffer = [0u8; MAX_BYTES];
+    let length = buffer.len().min((PAGE_SIZE - Va(rip).offset()) as usize);
+    let bytes = buffer.get_mut(..length).unwrap_or_default();
+    ram.read(pa, bytes);
     let mut builder = Builder {
         core,
         ops: Vec::new(),
@@ -68,7 +74,7 @@ pub(crate) fn decode(
         retired: 0,
         unseen: Vec::new(),
     };
-    let mut decoder = Decoder::with_ip(mode.bitness, &bytes, rip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(mode.bitness, bytes, rip, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
     decoder.decode_out(&mut instruction);
     if instruction.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes {
@@ -118,15 +124,15 @@ fn decode_crossing(
     builder: Builder<'_>,
     ram: &GuestRam,
     rip: u64,
-    mut bytes: Vec<u8>,
+    start: &[u8],
 ) -> Result<Decoded, Exit> {
     let mut builder = builder;
     let next_page = builder.page.wrapping_add(PAGE_SIZE);
     let second = builder.core.translate_code(ram, next_page)?;
     mark(builder.core, ram, second.pfn());
-    let mut more = [0u8; 15];
+    let mut more = [0u8; MAX_INSTRUCTION];
     ram.read(second, &mut more);
-    bytes.extend_from_slice(&more);
+    let bytes = [start, &more].concat();
     let mut decoder = Decoder::with_ip(builder.mode.bitness, &bytes, rip, DecoderOptions::NONE);
     let instruction = decoder.decode();
     if !matches!(builder.add(&instruction, None), Added::End) {
