@@ -5,11 +5,12 @@
 //! the case's memory and divisions rarely overflow. The same seed gives the same cases.
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, Mnemonic, OpAccess,
-    OpCodeInfo, OpCodeOperandKind as Kind, OpKind, Register, RflagsBits,
+    Code, CpuidFeature, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, MemorySize,
+    Mnemonic, OpAccess, OpCodeInfo, OpCodeOperandKind as Kind, OpKind, Register, RflagsBits,
 };
 
-use crate::case::Case;
+use crate::case::{Case, State};
+use crate::compare::TRANSCENDENTAL;
 use crate::inputs::Inputs;
 use crate::layout::{self, CODE, EXIT, PAGE};
 use crate::program::{Program, Step};
@@ -26,6 +27,133 @@ pub struct Generated {
     pub undefined_at_end: u32,
     /// iced's flag bits that have no defined value somewhere on the way.
     pub undefined_ever: u32,
+}
+
+impl Generated {
+    /// The same case with another program and start.
+    pub fn with_program(&self, program: Program, state: State, code: &[u8]) -> Self {
+        let mut case = Case::new(state, code);
+        case.pokes = self.case.pokes;
+        case.poke_count = self.case.poke_count;
+        let mut flags = FlagsState::default();
+        for (at, step) in program.steps.iter().enumerate() {
+            flags.step(at, &step.instruction, step.target);
+        }
+        Self {
+            case,
+            program: Some(program),
+            undefined_at_end: flags.tainted,
+            undefined_ever: flags.ever,
+        }
+    }
+
+    /// The instructions.
+    pub fn instructions(&self) -> Vec<Instruction> {
+        match &self.program {
+            Some(program) => program.steps.iter().map(|step| step.instruction).collect(),
+            None => {
+                let mut decoder = Decoder::with_ip(
+                    64,
+                    self.case.body(),
+                    self.case.state.rip,
+                    DecoderOptions::NONE,
+                );
+                vec![decoder.decode()]
+            }
+        }
+    }
+
+    /// The forms of the instructions.
+    pub fn codes(&self) -> Vec<Code> {
+        self.instructions().iter().map(Instruction::code).collect()
+    }
+
+    /// The mnemonics of the instructions.
+    pub fn mnemonics(&self) -> Vec<Mnemonic> {
+        self.instructions().iter().map(Instruction::mnemonic).collect()
+    }
+
+    /// True for a case of one instruction.
+    pub fn is_single(&self) -> bool {
+        self.program.as_ref().is_none_or(|program| program.steps.len() == 1)
+    }
+
+    /// The address of the memory operand of the first instruction.
+    pub fn operand_address(&self) -> Option<u64> {
+        let instruction = *self.instructions().first()?;
+        let state = &self.case.state;
+        instruction.virtual_address(0, 0, |register, _, _| match register {
+            Register::FS => Some(state.fs_base),
+            Register::GS => Some(state.gs_base),
+            _ if register.is_segment_register() => Some(0),
+            _ => {
+                let full = register.full_register();
+                let value = state.gpr[full.number() & 15];
+                Some(match register.size() {
+                    4 => u64::from(value as u32),
+                    1 => value & 0xFF,
+                    _ => value,
+                })
+            }
+        })
+    }
+
+    /// True if the first instruction stores or loads a 16-bit x87 environment.
+    pub fn has_16_bit_image(&self) -> bool {
+        self.instructions().first().is_some_and(|instruction| {
+            matches!(instruction.memory_size(), MemorySize::FpuEnv14 | MemorySize::FpuState94)
+        })
+    }
+
+    /// The XMM registers that the instructions name, a bit each, and whether x87 or MMX registers matter.
+    pub fn vector_registers(&self) -> (u16, bool) {
+        let (mut xmm, mut x87) = (0, false);
+        for instruction in self.instructions() {
+            for n in 0..instruction.op_count() {
+                if instruction.op_kind(n) == OpKind::Register {
+                    let register = instruction.op_register(n);
+                    if register.is_xmm() {
+                        xmm |= 1 << register.number();
+                    }
+                    x87 |= register.is_mm();
+                }
+            }
+            if matches!(
+                instruction.mnemonic(),
+                Mnemonic::Pblendvb | Mnemonic::Blendvps | Mnemonic::Blendvpd
+            ) {
+                xmm |= 1;
+            }
+            let features = instruction.code().cpuid_features();
+            x87 |= features.iter().any(|feature| {
+                matches!(feature, CpuidFeature::FPU | CpuidFeature::FPU387 | CpuidFeature::MMX)
+            });
+        }
+        (xmm, x87)
+    }
+}
+
+/// Follows which flags are undefined along a program.
+#[derive(Default)]
+struct FlagsState {
+    tainted: u32,
+    ever: u32,
+    last_label: usize,
+}
+
+impl FlagsState {
+    fn step(&mut self, at: usize, instruction: &Instruction, target: Option<usize>) {
+        if let Some(target) = target {
+            self.last_label = self.last_label.max(target);
+        }
+        let (undefined, clears) = flag_effects(instruction);
+        // An instruction that may be jumped over clears nothing.
+        if clears && at >= self.last_label {
+            self.tainted &= !instruction.rflags_modified();
+        }
+        self.tainted |= undefined;
+        self.ever |= undefined;
+    }
 }
 
 /// Makes cases from a seed.
@@ -94,10 +222,14 @@ impl Generator {
     fn sequence(&mut self, count: usize, only: Option<Code>) -> Option<Generated> {
         let mut maker = Maker::new(self.rng.bits());
         let mut program = Program { ip: self.place(), steps: Vec::with_capacity(count) };
-        let (mut tainted, mut ever, mut last_label) = (0, 0, 0);
+        let mut flags = FlagsState::default();
         while program.steps.len() < count {
             let at = program.steps.len();
             let code = only.unwrap_or_else(|| self.rng.pick(&self.codes));
+            if count > at + 1 && TRANSCENDENTAL.contains(&code.mnemonic()) {
+                // Its result may differ in the last places, so nothing may use it.
+                continue;
+            }
             let mut target = None;
             let made = maker.instruction(code, &mut self.info);
             let Some(instruction) = made else {
@@ -106,20 +238,14 @@ impl Generator {
                 }
                 continue;
             };
-            if instruction.rflags_read() & tainted != 0 {
+            if instruction.rflags_read() & flags.tainted != 0 {
                 continue;
             }
             if is_near_branch(&instruction) {
                 let to = at + 1 + self.rng.below((count - at) as u64) as usize;
                 target = Some(to.min(count));
-                last_label = last_label.max(to);
             }
-            let (undefined, clears) = flag_effects(&instruction);
-            if clears && at >= last_label {
-                tainted &= !instruction.rflags_modified();
-            }
-            tainted |= undefined;
-            ever |= undefined;
+            flags.step(at, &instruction, target);
             program.steps.push(Step { instruction, target });
         }
         let code = program.assemble_all()?;
@@ -127,8 +253,8 @@ impl Generator {
         Some(Generated {
             case,
             program: Some(program),
-            undefined_at_end: tainted,
-            undefined_ever: ever,
+            undefined_at_end: flags.tainted,
+            undefined_ever: flags.ever,
         })
     }
 

@@ -3,8 +3,10 @@
 pub mod case;
 pub mod catalog;
 mod child;
+pub mod compare;
 pub mod generate;
 pub mod host;
+pub mod hunt;
 mod inputs;
 pub mod layout;
 pub mod program;
