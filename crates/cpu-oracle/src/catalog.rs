@@ -13,6 +13,10 @@ pub const EXCLUDED: &[(&[Mnemonic], &str)] = &[
         &[Mnemonic::Syscall, Mnemonic::Sysenter, Mnemonic::Sysexit, Mnemonic::Sysret],
         "enters the host's kernel; the emulator's own tests cover it",
     ),
+    (
+        &[Mnemonic::Int1],
+        "a trap, but some hypervisors report it as a fault, with RIP at the instruction",
+    ),
     (&[Mnemonic::Int], "the emulator hands vectors to its caller, the host's IDT refuses them"),
     (
         &[Mnemonic::Sgdt, Mnemonic::Sidt, Mnemonic::Sldt, Mnemonic::Str, Mnemonic::Smsw],

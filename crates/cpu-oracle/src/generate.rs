@@ -5,8 +5,9 @@
 //! the case's memory and divisions rarely overflow. The same seed gives the same cases.
 
 use iced_x86::{
-    Code, CpuidFeature, Decoder, DecoderOptions, Instruction, InstructionInfoFactory, MemorySize,
-    Mnemonic, OpAccess, OpCodeInfo, OpCodeOperandKind as Kind, OpKind, Register, RflagsBits,
+    Code, CpuidFeature, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
+    MemorySize, Mnemonic, OpAccess, OpCodeInfo, OpCodeOperandKind as Kind, OpKind, Register,
+    RflagsBits,
 };
 
 use crate::case::{Case, State};
@@ -42,7 +43,7 @@ impl Generated {
         Self {
             case,
             program: Some(program),
-            undefined_at_end: flags.tainted,
+            undefined_at_end: flags.at_end(),
             undefined_ever: flags.ever,
         }
     }
@@ -138,6 +139,8 @@ impl Generated {
 struct FlagsState {
     tainted: u32,
     ever: u32,
+    /// What was undefined where the program may have been left early.
+    left: u32,
     last_label: usize,
 }
 
@@ -153,6 +156,16 @@ impl FlagsState {
         }
         self.tainted |= undefined;
         self.ever |= undefined;
+        if matches!(
+            instruction.flow_control(),
+            FlowControl::Return | FlowControl::IndirectBranch | FlowControl::IndirectCall
+        ) {
+            self.left |= self.tainted;
+        }
+    }
+
+    fn at_end(&self) -> u32 {
+        self.tainted | self.left
     }
 }
 
@@ -253,7 +266,7 @@ impl Generator {
         Some(Generated {
             case,
             program: Some(program),
-            undefined_at_end: flags.tainted,
+            undefined_at_end: flags.at_end(),
             undefined_ever: flags.ever,
         })
     }
@@ -284,19 +297,20 @@ impl Generator {
         let length = instruction.len();
         if instruction.code() == Code::INVALID {
             // An encoding that iced does not know may be a new instruction of the host's.
-            if !is_surely_invalid(&bytes) {
+            if !self.is_surely_invalid(&bytes) {
                 return None;
             }
         } else if !self.allowed[instruction.code() as usize] {
             return None;
         }
-        if instruction.is_jmp_short_or_near()
-            || instruction.is_jcc_short_or_near()
-            || instruction.is_loop()
-            || instruction.is_loopcc()
-            || instruction.is_jcx_short()
-            || instruction.is_call_near()
+        let prefixes = &bytes[..instruction.len().min(4)];
+        if instruction.flow_control() != FlowControl::Next
+            && prefixes.iter().any(|prefix| matches!(prefix, 0x66 | 0xF2 | 0xF3))
         {
+            // What these prefixes do to near branches differs between vendors.
+            return None;
+        }
+        if is_near_branch(&instruction) {
             let target = instruction.near_branch_target();
             if (CODE..CODE + 2 * PAGE).contains(&target) || !is_canonical(target) {
                 return None;
@@ -319,22 +333,19 @@ impl Generator {
             undefined_ever: undefined,
         })
     }
+
+    /// Encodings that are invalid by a rule, not for want of a meaning: a LOCK prefix where it is refused.
+    fn is_surely_invalid(&self, bytes: &[u8]) -> bool {
+        let mut decoder = Decoder::new(64, bytes, DecoderOptions::NO_INVALID_CHECK);
+        let instruction = decoder.decode();
+        instruction.has_lock_prefix()
+            && self.allowed[instruction.code() as usize]
+            && instruction.flow_control() == FlowControl::Next
+    }
 }
 
 fn is_canonical(address: u64) -> bool {
     ((address << 16) as i64 >> 16) as u64 == address
-}
-
-/// Encodings that are invalid by a rule, not for want of a meaning: a refused LOCK prefix, or more than 15 bytes.
-fn is_surely_invalid(bytes: &[u8]) -> bool {
-    let mut decoder = Decoder::new(64, bytes, DecoderOptions::NO_INVALID_CHECK);
-    let instruction = decoder.decode();
-    let op = instruction.code().op_code();
-    instruction.code() != Code::INVALID
-        && instruction.has_lock_prefix()
-        && op.encoding() == iced_x86::EncodingKind::Legacy
-        // Some AMD processors read LOCK MOV CR0 as CR8.
-        && !matches!(instruction.mnemonic(), Mnemonic::Mov)
 }
 
 fn is_near_branch(instruction: &Instruction) -> bool {
@@ -800,4 +811,50 @@ fn set_register(
 /// A place that an indirect branch may go to: mostly the exit.
 pub(crate) fn branch_target(rng: &mut Rng) -> u64 {
     if rng.chance(80) { EXIT } else { rng.pick(&[0, 0x1234, layout::DATA + 5, 0x7FFF_0000_0000]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    #[test]
+    fn every_form_can_be_made() {
+        let mut generator = Generator::new(5, catalog::generated());
+        for code in generator.codes().to_vec() {
+            let made = generator.single(code).unwrap_or_else(|| panic!("{code:?} cannot be made"));
+            assert_eq!(made.codes(), [code]);
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_cases() {
+        let make = || {
+            let mut generator = Generator::new(9, catalog::generated());
+            (0..200).map(|_| generator.case().case.code().to_vec()).collect::<Vec<_>>()
+        };
+        assert_eq!(make(), make());
+    }
+
+    #[test]
+    fn undefined_flags_are_not_read() {
+        let mut generator = Generator::new(11, catalog::generated());
+        for _ in 0..2000 {
+            let made = generator.case();
+            let Some(program) = &made.program else { continue };
+            let mut flags = FlagsState::default();
+            for (at, step) in program.steps.iter().enumerate() {
+                assert_eq!(step.instruction.rflags_read() & flags.tainted, 0);
+                flags.step(at, &step.instruction, step.target);
+            }
+        }
+    }
+
+    #[test]
+    fn shifts_by_a_register_may_leave_flags_as_they_were() {
+        let by_cl = Instruction::with2(Code::Shl_rm32_CL, Register::EAX, Register::CL).unwrap();
+        let by_one = Instruction::with2(Code::Shl_rm32_1, Register::EAX, 1u32).unwrap();
+        assert!(!flag_effects(&by_cl).1 && flag_effects(&by_cl).0 & RflagsBits::OF != 0);
+        assert!(flag_effects(&by_one).1 && flag_effects(&by_one).0 & RflagsBits::OF == 0);
+    }
 }

@@ -22,6 +22,8 @@ pub trait Subject {
     /// Sets what memory holds before a case's own bytes.
     fn set_background(&mut self, background: &[u8]);
     /// Runs a case.
+    ///
+    /// A subject that panics would end the hunt; the emulator must not, whatever it is given.
     fn run(&mut self, case: &Case) -> Outcome;
 }
 
@@ -60,6 +62,24 @@ pub struct Findings {
     pub forms: BTreeMap<Code, u64>,
     /// Disagreements by instruction form and what differs.
     pub found: BTreeMap<String, Finding>,
+}
+
+impl Findings {
+    /// Takes in what another hunt found.
+    pub fn merge(&mut self, other: Findings) {
+        self.cases += other.cases;
+        self.differing += other.differing;
+        self.crashes += other.crashes;
+        for (code, count) in other.forms {
+            *self.forms.entry(code).or_default() += count;
+        }
+        for (kind, finding) in other.found {
+            self.found
+                .entry(kind)
+                .and_modify(|known| known.count += finding.count)
+                .or_insert(finding);
+        }
+    }
 }
 
 /// Runs `count` cases from the generator; `progress` is told the number so far after each batch.

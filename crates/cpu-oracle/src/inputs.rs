@@ -46,9 +46,6 @@ impl Inputs {
         if rng.chance(20) {
             state.rflags |= 0x400;
         }
-        if rng.chance(1) {
-            state.rflags |= 1 << 18;
-        }
         let mut mxcsr = 0x1F80;
         if rng.chance(50) {
             mxcsr |= (rng.below(4) as u32) << 13 | rng.below(64) as u32;
@@ -179,6 +176,12 @@ impl Inputs {
         if has_memory && mnemonic != Mnemonic::Lea {
             if let Some(target) = self.address(instruction, written, adjustable) {
                 self.fill(target, kind);
+                if mnemonic == Mnemonic::Ldmxcsr {
+                    // Bit 17 is a feature of AMD's processors. Of the others above 15, any is refused.
+                    let valid = if self.rng.chance(80) { 0xFFFF } else { 0xFFFD_FFFF };
+                    let value = self.rng.bits() & valid;
+                    self.set_memory(target, value);
+                }
                 self.compare_values(instruction, target);
                 if is_indirect_branch(instruction) {
                     let to = branch_target(&mut self.rng);
@@ -405,7 +408,7 @@ impl Inputs {
             }
             Mnemonic::Popf | Mnemonic::Popfq | Mnemonic::Popfd => {
                 let mut flags = self.rng.bits() & 0x27_FFFF;
-                for (bit, percent) in [(1 << 8, 90), (1 << 18, 95), (1 << 14, 80)] {
+                for (bit, percent) in [(1 << 8, 90), (1 << 18, 99), (1 << 14, 80)] {
                     if self.rng.chance(percent) {
                         flags &= !bit;
                     }
