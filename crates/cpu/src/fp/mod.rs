@@ -23,9 +23,9 @@ mod packed_float;
 mod packed_int;
 mod scalar;
 mod shuffle;
-#[allow(dead_code, reason = "the x87 unit uses the rest")]
 mod soft;
 mod sse42;
+pub mod x87;
 
 pub use lookup::{SimdOp, simd_lookup};
 pub use scalar::{DAZ, FTZ, MASKS, RC, checked, unmasked};
