@@ -99,15 +99,15 @@ impl EmulatedCpu {
         }
     }
 
-    fn load(&self, state: &State) -> CpuState {
+    fn load(&self, state: &State) -> Option<CpuState> {
         let mut cpu = self.template.clone();
         cpu.gpr = state.gpr;
         cpu.rip = state.rip;
         cpu.rflags = state.rflags;
         cpu.seg[FS].base = state.fs_base;
         cpu.seg[GS].base = state.gs_base;
-        cpu.read_fxsave(&state.fx);
-        cpu
+        // Refused only for reserved bits of MXCSR, which no case starts with.
+        cpu.read_fxsave(&state.fx).then_some(cpu)
     }
 }
 
@@ -126,11 +126,15 @@ impl Subject for EmulatedCpu {
     }
 
     fn run(&mut self, case: &Case) -> Outcome {
+        let mut outcome = Outcome::none();
+        let Some(mut cpu) = self.load(&case.state) else {
+            outcome.set_ending(Ending::Unsupported);
+            return outcome;
+        };
         for poke in case.pokes() {
             self.write(poke.offset as usize, &poke.value.to_le_bytes());
         }
         self.write_code(case.state.rip, case.code().iter().copied());
-        let mut cpu = self.load(&case.state);
         // A panic of the emulator is a finding like any other.
         let run = AssertUnwindSafe(|| self.engine.run(&mut cpu, &self.ram, &NoClock, FUEL));
         let exit = catch_unwind(run).ok();
@@ -138,7 +142,6 @@ impl Subject for EmulatedCpu {
             self.engine = Interpreter::new();
         }
 
-        let mut outcome = Outcome::none();
         outcome.state = State {
             fx: cpu.write_fxsave(),
             gpr: cpu.gpr,
