@@ -153,6 +153,7 @@ pub fn exclusion(code: Code) -> Option<&'static str> {
         Code::Popw_FS | Code::Popq_FS | Code::Popw_GS | Code::Popq_GS => {
             Some("reads the host kernel's descriptor table")
         }
+        Code::Movsxd_r16_rm16 => Some("AMD's processors read 32 bits, Intel's 16"),
         Code::Bswap_r16 => Some("undefined result"),
         _ => None,
     }

@@ -303,9 +303,9 @@ impl Generator {
         } else if !self.allowed[instruction.code() as usize] {
             return None;
         }
-        let prefixes = &bytes[..instruction.len().min(4)];
+        let mut prefixes = bytes.iter().take_while(|byte| is_prefix(**byte));
         if instruction.flow_control() != FlowControl::Next
-            && prefixes.iter().any(|prefix| matches!(prefix, 0x66 | 0xF2 | 0xF3))
+            && prefixes.any(|prefix| matches!(prefix, 0x66 | 0xF2 | 0xF3))
         {
             // What these prefixes do to near branches differs between vendors.
             return None;
@@ -342,6 +342,11 @@ impl Generator {
             && self.allowed[instruction.code() as usize]
             && instruction.flow_control() == FlowControl::Next
     }
+}
+
+/// Legacy and REX prefixes.
+fn is_prefix(byte: u8) -> bool {
+    matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x40..=0x4F | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
 }
 
 fn is_canonical(address: u64) -> bool {

@@ -219,8 +219,14 @@ fn disagreement(
     }))
 }
 
+const TRAP_FLAG: u64 = 1 << 8;
+
 /// One instruction of a program as a case of its own, from what the host had before it.
 fn alone(program: &Program, step: usize, before: &Outcome, whole: &Generated) -> Option<Generated> {
+    if before.state.rflags & TRAP_FLAG != 0 {
+        // No case can start with single steps on: the runner would step first.
+        return None;
+    }
     let mut step = *program.steps.get(step)?;
     step.target = step.target.map(|_| 1);
     let program = Program { ip: program.ip, steps: vec![step] };

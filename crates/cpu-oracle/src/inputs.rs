@@ -175,13 +175,15 @@ impl Inputs {
             (0..instruction.op_count()).any(|n| instruction.op_kind(n) == OpKind::Memory);
         if has_memory && mnemonic != Mnemonic::Lea {
             if let Some(target) = self.address(instruction, written, adjustable) {
-                self.fill(target, kind);
                 if mnemonic == Mnemonic::Ldmxcsr {
-                    // Bit 17 is a feature of AMD's processors. Of the others above 15, any is refused.
-                    let valid = if self.rng.chance(80) { 0xFFFF } else { 0xFFFD_FFFF };
-                    let value = self.rng.bits() & valid;
+                    let value = if self.rng.chance(80) {
+                        self.rng.below(0x1_0000)
+                    } else {
+                        self.rng.bits()
+                    };
                     self.set_memory(target, value);
                 }
+                self.fill(target, kind);
                 self.compare_values(instruction, target);
                 if is_indirect_branch(instruction) {
                     let to = branch_target(&mut self.rng);
@@ -364,6 +366,14 @@ impl Inputs {
                 self.assign(RCX, count);
                 return written & (1 << RCX) == 0 && self.state.gpr[RCX] & 31 <= 16;
             }
+            Mnemonic::Shld | Mnemonic::Shrd
+                if matches!(
+                    instruction.code(),
+                    Code::Shld_rm16_r16_imm8 | Code::Shrd_rm16_r16_imm8
+                ) =>
+            {
+                return instruction.immediate8() & 31 <= 16;
+            }
             Mnemonic::Shl
             | Mnemonic::Shr
             | Mnemonic::Sar
@@ -430,7 +440,6 @@ impl Inputs {
                     self.assign(n, base);
                 }
             }
-            Mnemonic::Ldmxcsr => {}
             Mnemonic::Xlatb => {
                 let target = self.target(1);
                 self.assign(RBX, target);

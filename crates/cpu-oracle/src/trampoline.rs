@@ -35,7 +35,7 @@ pub(crate) struct Control {
 }
 
 /// Address of the control block.
-pub(crate) const CONTROL: usize = 0x2A00_0000;
+pub(crate) const CONTROL: usize = 0x6D3A_2000;
 
 const INPUT: usize = CONTROL + std::mem::offset_of!(Control, input);
 const OUTPUT: usize = CONTROL + std::mem::offset_of!(Control, output);
