@@ -2,6 +2,7 @@
 //!
 //! Layout: Intel SDM volume 1, 10.5.1 (64-bit form). Neighbours: [`crate::state`], [`crate::fp`].
 
+use crate::fp::x87::FXSAVE_X87;
 use crate::state::CpuState;
 
 /// MXCSR bits that may be set.
@@ -12,11 +13,21 @@ const MXCSR_MASK_AT: usize = 28;
 const XMM: usize = 160;
 
 impl CpuState {
-    /// The image that FXSAVE stores.
+    /// The image that FXSAVE stores: the form with 32-bit pointers and selectors, as NT's contexts have it.
     pub fn write_fxsave(&self) -> [u8; 512] {
+        self.fxsave(false)
+    }
+
+    /// Takes an image that FXRSTOR loads. False, with nothing changed, if it sets a reserved bit of MXCSR.
+    #[must_use]
+    pub fn read_fxsave(&mut self, image: &[u8; 512]) -> bool {
+        self.fxrstor(image, false)
+    }
+
+    /// [`CpuState::write_fxsave`], or with `wide` the form with 64-bit pointers.
+    pub(crate) fn fxsave(&self, wide: bool) -> [u8; 512] {
         let mut image = [0; 512];
-        // The x87 unit in its state after FNINIT.
-        image[..2].copy_from_slice(&0x37Fu16.to_le_bytes());
+        image[..FXSAVE_X87].copy_from_slice(&self.fpu.fxsave(wide));
         image[MXCSR..MXCSR + 4].copy_from_slice(&self.mxcsr.to_le_bytes());
         image[MXCSR_MASK_AT..MXCSR_MASK_AT + 4].copy_from_slice(&MXCSR_MASK.to_le_bytes());
         for (slot, value) in image[XMM..XMM + 256].chunks_exact_mut(16).zip(self.xmm) {
@@ -25,9 +36,8 @@ impl CpuState {
         image
     }
 
-    /// Takes an image that FXRSTOR loads. False, with nothing changed, if it sets a reserved bit of MXCSR.
-    #[must_use]
-    pub fn read_fxsave(&mut self, image: &[u8; 512]) -> bool {
+    /// [`CpuState::read_fxsave`], or with `wide` the form with 64-bit pointers.
+    pub(crate) fn fxrstor(&mut self, image: &[u8; 512], wide: bool) -> bool {
         let mxcsr = u32::from_le_bytes([
             image[MXCSR],
             image[MXCSR + 1],
@@ -38,6 +48,9 @@ impl CpuState {
             return false;
         }
         self.mxcsr = mxcsr;
+        let mut x87 = [0; FXSAVE_X87];
+        x87.copy_from_slice(&image[..FXSAVE_X87]);
+        self.fpu.fxrstor(&x87, wide);
         for (slot, value) in image[XMM..XMM + 256].chunks_exact(16).zip(&mut self.xmm) {
             let mut bytes = [0; 16];
             bytes.copy_from_slice(slot);
@@ -58,10 +71,13 @@ mod tests {
             *register = (index as u128) << 100 | 0x1234;
         }
         cpu.mxcsr = 0x7F80;
+        cpu.fpu.write_mm(3, 0x55);
+        cpu.fpu.enter_mmx();
         let image = cpu.write_fxsave();
         let mut other = CpuState::default();
         assert!(other.read_fxsave(&image));
-        assert_eq!(other, cpu);
+        assert_eq!(other.write_fxsave(), image);
+        assert_eq!((other.xmm, other.mxcsr), (cpu.xmm, cpu.mxcsr));
     }
 
     #[test]
@@ -70,6 +86,6 @@ mod tests {
         image[MXCSR + 2] = 1;
         let mut cpu = CpuState::default();
         assert!(!cpu.read_fxsave(&image));
-        assert_eq!(cpu, CpuState::default());
+        assert_eq!(cpu.mxcsr, CpuState::default().mxcsr);
     }
 }

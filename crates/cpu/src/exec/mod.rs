@@ -14,3 +14,4 @@ pub(crate) mod string;
 pub(crate) mod system;
 pub(crate) mod transfer;
 pub(crate) mod vector;
+pub(crate) mod x87;

@@ -21,8 +21,16 @@ pub(crate) fn is_simd(instruction: &Instruction) -> bool {
     simd_lookup(instruction.code()).is_some()
         || matches!(
             instruction.mnemonic(),
-            Mnemonic::Maskmovdqu | Mnemonic::Movddup | Mnemonic::Movshdup | Mnemonic::Movsldup
+            Mnemonic::Maskmovdqu
+                | Mnemonic::Maskmovq
+                | Mnemonic::Movddup
+                | Mnemonic::Movshdup
+                | Mnemonic::Movsldup
+                | Mnemonic::Emms
+                | Mnemonic::Movntq
         )
+        || matches!(instruction.mnemonic(), Mnemonic::Movd | Mnemonic::Movq)
+            && (0..2).any(|index| instruction.op_register(index).is_mm())
 }
 
 /// Executes an SSE instruction from its decoded form.
@@ -141,13 +149,80 @@ fn execute(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             let old = core.regs[op.r1 as usize];
             core.regs[op.r1 as usize] = f(old, from);
         }
-        SimdOp::Mmx { .. }
-        | SimdOp::MmxFromXmm { .. }
-        | SimdOp::XmmFromMmx { .. }
-        | SimdOp::MmxFromGpr { .. }
-        | SimdOp::GprFromMmx { .. } => return Err(core.undefined(op)),
+        SimdOp::Mmx { f } => {
+            let from = mmx_source(core, op, ram, i, 1)?;
+            enter_mmx(core, op)?;
+            let new = f(core.cpu.fpu.read_mm(number(0)), from, imm);
+            core.cpu.fpu.write_mm(number(0), new);
+        }
+        SimdOp::MmxFromXmm { f, aligned } => {
+            let from = source(core, op, ram, i, 1, aligned)?;
+            pending(core, op)?;
+            let new = guarded(core, op, |mxcsr| f(from, mxcsr))?;
+            core.cpu.fpu.enter_mmx();
+            core.cpu.fpu.write_mm(number(0), new);
+        }
+        SimdOp::XmmFromMmx { f } => {
+            let from = mmx_source(core, op, ram, i, 1)?;
+            let old = xmm(core, number(0));
+            // With a memory source the x87 unit has no part in it.
+            let touches = i.op_kind(1) != OpKind::Memory;
+            if touches {
+                pending(core, op)?;
+            }
+            let new = guarded(core, op, |mxcsr| f(old, from, mxcsr))?;
+            if touches {
+                core.cpu.fpu.enter_mmx();
+            }
+            set_xmm(core, number(0), new);
+        }
+        SimdOp::MmxFromGpr { f } => {
+            let from = general(core, op, ram, i, 1)?;
+            enter_mmx(core, op)?;
+            let new = f(core.cpu.fpu.read_mm(number(0)), from, imm);
+            core.cpu.fpu.write_mm(number(0), new);
+        }
+        SimdOp::GprFromMmx { f } => {
+            enter_mmx(core, op)?;
+            let value = f(core.cpu.fpu.read_mm(number(1)), imm);
+            by_size!(select::operand_size(i, 0), T => write(core, op, ram, i, 0, value as T))?;
+        }
     }
     Ok(())
+}
+
+/// Raises #MF if an x87 exception is pending.
+fn pending(core: &mut Core, op: &Op) -> Step {
+    if core.cpu.fpu.pending() { Err(core.raise(op, exception::X87, 0)) } else { Ok(()) }
+}
+
+/// What every MMX instruction does to the x87 state.
+fn enter_mmx(core: &mut Core, op: &Op) -> Step {
+    pending(core, op)?;
+    core.cpu.fpu.enter_mmx();
+    Ok(())
+}
+
+/// Reads an MMX register or memory of up to 64 bits; zero for an immediate.
+fn mmx_source(
+    core: &mut Core,
+    op: &Op,
+    ram: &GuestRam,
+    i: &Instruction,
+    index: u32,
+) -> Result<u64, Stop> {
+    match i.op_kind(index) {
+        OpKind::Register => Ok(core.cpu.fpu.read_mm(i.op_register(index).number() as u8)),
+        OpKind::Memory => {
+            let va = EaAny::ea(core, op);
+            if i.memory_size().size() == 4 {
+                core.load::<u32>(ram, op, va).map(u64::from)
+            } else {
+                core.load::<u64>(ram, op, va)
+            }
+        }
+        _ => Ok(0),
+    }
 }
 
 /// Reads a general register or memory, zero-extended.
@@ -176,25 +251,55 @@ fn special(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             let (low, high) = (dword(from, odd), dword(from, 2 + odd));
             set_xmm(core, to, low | low << 32 | high << 64 | high << 96);
         }
+        Mnemonic::Emms => {
+            pending(core, op)?;
+            core.cpu.fpu.emms();
+        }
+        Mnemonic::Movd | Mnemonic::Movq | Mnemonic::Movntq => mmx_move(core, op, ram, i)?,
         _ => return masked_store(core, op, ram, i),
     }
     Ok(())
 }
 
-/// MASKMOVDQU: the bytes whose mask byte has its top bit set, to RDI.
-fn masked_store(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
-    if i.mnemonic() != Mnemonic::Maskmovdqu {
-        return Err(core.undefined(op));
+/// MOVD, MOVQ and MOVNTQ with an MMX register.
+fn mmx_move(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
+    if i.op0_register().is_mm() {
+        let from = if i.op_kind(1) == OpKind::Register && i.op1_register().is_mm() {
+            mmx_source(core, op, ram, i, 1)?
+        } else {
+            general(core, op, ram, i, 1)?
+        };
+        enter_mmx(core, op)?;
+        core.cpu.fpu.write_mm(i.op0_register().number() as u8, from);
+        return Ok(());
     }
-    let value = xmm(core, i.op1_register().number() as u8).to_le_bytes();
-    let mask = xmm(core, i.op2_register().number() as u8).to_le_bytes();
+    pending(core, op)?;
+    let from = core.cpu.fpu.read_mm(i.op1_register().number() as u8);
+    by_size!(select::operand_size(i, 0), T => write(core, op, ram, i, 0, from as T))?;
+    core.cpu.fpu.enter_mmx();
+    Ok(())
+}
+
+/// MASKMOVDQU and MASKMOVQ: the bytes whose mask byte has its top bit set, to RDI.
+fn masked_store(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
+    let (first, second) = (i.op1_register().number() as u8, i.op2_register().number() as u8);
+    let (value, mask) = match i.mnemonic() {
+        Mnemonic::Maskmovdqu => (xmm(core, first), xmm(core, second)),
+        Mnemonic::Maskmovq => {
+            enter_mmx(core, op)?;
+            let fpu = &core.cpu.fpu;
+            (u128::from(fpu.read_mm(first)), u128::from(fpu.read_mm(second)))
+        }
+        _ => return Err(core.undefined(op)),
+    };
+    let (value, mask) = (value.to_le_bytes(), mask.to_le_bytes());
     let segment = match i.segment_prefix() {
         Register::FS => core.regs[crate::processor::FS_BASE as usize],
         Register::GS => core.regs[crate::processor::GS_BASE as usize],
         _ => 0,
     };
     let wanted = || value.iter().zip(mask).enumerate().filter(|(_, (_, m))| m & 0x80 != 0);
-    let at = segment.wrapping_add(core.regs[7]);
+    let at = segment.wrapping_add(core.regs[7] & address_mask(i));
     for (index, _) in wanted() {
         core.probe_write(ram, op, at.wrapping_add(index as u64), 1)?;
     }
@@ -202,4 +307,9 @@ fn masked_store(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> St
         core.store(ram, op, at.wrapping_add(index as u64), byte)?;
     }
     Ok(())
+}
+
+/// The part of RDI that the address size keeps.
+fn address_mask(i: &Instruction) -> u64 {
+    if i.op0_kind() == OpKind::MemorySegRDI { u64::MAX } else { 0xFFFF_FFFF }
 }

@@ -7,7 +7,7 @@ use guest_mem::GuestRam;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::alu::{self, Binary};
-use super::{multiply, shift, simd, string, system};
+use super::{multiply, shift, simd, string, system, x87};
 use crate::decode::{register, select};
 use crate::engine::vector;
 use crate::flags::{Flags, Int};
@@ -24,6 +24,8 @@ pub(crate) fn handler(instruction: &Instruction) -> Handler {
         run::<string::StringOp>
     } else if simd::is_simd(instruction) {
         run::<simd::Simd>
+    } else if x87::is_x87(instruction) {
+        run::<x87::X87>
     } else {
         run::<Slow>
     }

@@ -166,7 +166,7 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         Mnemonic::Fxsave | Mnemonic::Fxsave64 => {
             let va = EaAny::ea(core, op);
             super::vector::aligned(core, op, va)?;
-            let image = core.cpu.write_fxsave();
+            let image = core.cpu.fxsave(i.mnemonic() == Mnemonic::Fxsave64);
             core.copy_in(ram, op, va, &image)
         }
         Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
@@ -174,7 +174,11 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
             super::vector::aligned(core, op, va)?;
             let mut image = [0u8; 512];
             core.copy_out(ram, op, va, &mut image)?;
-            if core.cpu.read_fxsave(&image) { Ok(()) } else { Err(core.protection(op)) }
+            if core.cpu.fxrstor(&image, i.mnemonic() == Mnemonic::Fxrstor64) {
+                Ok(())
+            } else {
+                Err(core.protection(op))
+            }
         }
         Mnemonic::Sgdt | Mnemonic::Sidt => {
             let (base, limit) =
