@@ -1,10 +1,11 @@
 //! What the integration tests share: [`Run`] starts the `nten` command with a time limit and collects what it did,
-//! [`Scratch`] is a folder of one test's own, [`guest`] builds the programs of `tests/guest`.
+//! [`Scratch`] is a folder of one test's own, [`corpus`] downloads real programs, [`guest`] builds the programs of `tests/guest`.
 //!
 //! `NTEN_UNDER_TEST` names another `nten` to test, a release build for instance.
 
 #![allow(dead_code, reason = "every test file uses a part")]
 
+pub mod corpus;
 pub mod guest;
 
 use std::env;
