@@ -9,6 +9,7 @@
 
 pub mod context;
 pub mod ke;
+pub mod mm;
 pub mod ob;
 pub mod ps;
 pub mod status;
