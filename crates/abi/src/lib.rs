@@ -10,6 +10,7 @@
 pub mod context;
 pub mod ex;
 pub mod ke;
+pub mod mm;
 pub mod ob;
 pub mod ps;
 pub mod status;
