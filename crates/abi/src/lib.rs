@@ -8,6 +8,7 @@
 #![allow(non_camel_case_types, non_snake_case, missing_docs)]
 
 pub mod context;
+pub mod io;
 pub mod ke;
 pub mod ob;
 pub mod ps;
