@@ -9,6 +9,7 @@
 
 pub mod context;
 pub mod ex;
+pub mod io;
 pub mod ke;
 pub mod mm;
 pub mod ob;
