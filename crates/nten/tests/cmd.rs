@@ -16,7 +16,8 @@ fn echo() {
     cmd(&scratch, "echo hello").prints("hello\n").exits(0).quietly();
     cmd(&scratch, "echo one& echo two").prints("one\ntwo\n").exits(0);
     cmd(&scratch, "exit 7").prints("").exits(7);
-    cmd(&scratch, "no-such-command").exits(1);
+    let outcome = cmd(&scratch, "no-such-command").complains("no-such-command");
+    assert_ne!(outcome.status, 0);
 }
 
 /// `dir` lists names and sizes of the current folder, which is the host's.
@@ -47,13 +48,13 @@ fn dir() {
 fn set() {
     let scratch = Scratch::new();
     let outcome = Run::program("cmd.exe")
-        .options(["--env", "NTEN_B=two words", "--env", "NTEN_A=1"])
-        .args(["/c", "set NTEN_"])
+        .options(["--env", "QQ_B=two words", "--env", "QQ_A=1"])
+        .args(["/c", "set QQ_"])
         .within(&scratch)
         .go();
-    outcome.prints("NTEN_A=1\nNTEN_B=two words\n").exits(0);
+    outcome.prints("QQ_A=1\nQQ_B=two words\n").exits(0);
     cmd(&scratch, "set /a 6*7").contains("42").exits(0);
-    cmd(&scratch, "set NTEN_ABSENT").exits(1);
+    cmd(&scratch, "set QQ_ABSENT").exits(1);
     cmd(&scratch, "set").exits(0).contains("SystemRoot=C:\\").contains("ComSpec=");
 }
 
@@ -102,7 +103,8 @@ fn redirection() {
     cmd(&scratch, "echo one>out.txt").prints("").exits(0);
     cmd(&scratch, "echo two>>out.txt").prints("").exits(0);
     assert_eq!(scratch.read("out.txt"), b"one\r\ntwo\r\n");
-    cmd(&scratch, "find /v zzz <out.txt").exits(2);
+    scratch.write("read.cmd", "@find \"tw\" <out.txt\r\n");
+    cmd(&scratch, "read.cmd").prints("two\n").exits(0);
     cmd(&scratch, "type absent.txt 2>error.txt").exits(1);
     assert!(!scratch.read("error.txt").is_empty());
     cmd(&scratch, "echo gone>nul").prints("").exits(0);
@@ -115,6 +117,8 @@ fn pipes() {
     let scratch = Scratch::new();
     scratch.write("a.txt", "apple\r\nbanana\r\ncherry\r\n");
     cmd(&scratch, "type a.txt | findstr an").prints("banana\n").exits(0);
+    scratch.write("pipe.cmd", "@type a.txt | find \"an\" | find \"b\"\r\n");
+    cmd(&scratch, "pipe.cmd").prints("banana\n").exits(0);
     let outcome =
         Run::program("findstr.exe").args(["err"]).input("cherry\r\nplum\r\n").within(&scratch);
     outcome.go().prints("cherry\n").exits(0);
@@ -156,8 +160,8 @@ fn commands_from_input() {
     let scratch = Scratch::new();
     let outcome = Run::program("cmd.exe")
         .args(["/q", "/k", "prompt $s"])
-        .input("echo from input\r\nexit 4\r\n")
+        .input("echo from input\r\nexit\r\n")
         .within(&scratch)
         .go();
-    outcome.contains("from input").exits(4);
+    outcome.contains("from input\n").exits(0);
 }
