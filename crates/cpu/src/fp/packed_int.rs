@@ -386,3 +386,95 @@ pub(crate) fn movmskps(a: u128) -> u64 {
 pub(crate) fn movmskpd(a: u128) -> u64 {
     qwords(a).iter().rev().fold(0, |acc, &lane| (acc << 1) | (lane >> 63))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::from_bytes;
+    use super::*;
+
+    /// Registers with many edge values next to each other.
+    fn samples() -> Vec<u128> {
+        let edges = [0x00, 0x01, 0x7F, 0x80, 0x81, 0xFF, 0x40, 0xC3];
+        let mut state = 0x9E37_79B9_7F4A_7C15u64;
+        (0..64)
+            .map(|_| {
+                from_bytes(std::array::from_fn(|_| {
+                    state =
+                        state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    edges[(state >> 61) as usize]
+                }))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn byte_operations_match_their_definitions() {
+        let cases: [(fn(u128, u128) -> u128, fn(u8, u8) -> u8); 10] = [
+            (paddb, u8::wrapping_add),
+            (psubb, u8::wrapping_sub),
+            (paddusb, u8::saturating_add),
+            (psubusb, u8::saturating_sub),
+            (pminub, u8::min),
+            (pmaxub, u8::max),
+            (pminsb, |a, b| (a as i8).min(b as i8) as u8),
+            (pmaxsb, |a, b| (a as i8).max(b as i8) as u8),
+            (pcmpeqb, |a, b| if a == b { 0xFF } else { 0 }),
+            (pcmpgtb, |a, b| if a as i8 > b as i8 { 0xFF } else { 0 }),
+        ];
+        for a in samples() {
+            for b in samples() {
+                for (i, (whole, lane)) in cases.iter().enumerate() {
+                    assert_eq!(whole(a, b), map_bytes(a, b, lane), "case {i}: {a:x} {b:x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products() {
+        let a = from_words([0x8000, 0x8000, 2, 3, 0xFFFF, 1, 0, 0x7FFF]);
+        let b = from_words([0x8000, 0x8000, 5, 7, 0xFFFF, 9, 1, 0x7FFF]);
+        assert_eq!(dwords(pmaddwd(a, b)), [0x8000_0000, 31, 10, 0x3FFF_0001]);
+        assert_eq!(words(pmulhrsw(a, b))[0], 0x8000);
+        assert_eq!(words(pmulhuw(a, b))[4], 0xFFFE);
+        assert_eq!(words(pmulhw(a, b))[4], 0);
+        let saturated = pmaddubsw(from_bytes([0xFF; 16]), from_bytes([0x7F; 16]));
+        assert_eq!(words(saturated), [0x7FFF; 8]);
+    }
+
+    #[test]
+    fn shifts_beyond_the_lane() {
+        let a = from_words([0x8001; 8]);
+        assert_eq!(psllw(a, 16), 0);
+        assert_eq!(psraw(a, u64::MAX), u128::MAX);
+        assert_eq!(psrlw(a, 15), from_words([1; 8]));
+        assert_eq!(pslldq(1, 15), 1 << 120);
+        assert_eq!(psrldq(u128::MAX, 16), 0);
+    }
+
+    #[test]
+    fn sums_of_differences_and_the_least_word() {
+        let a = from_bytes(std::array::from_fn(|i| i as u8));
+        assert_eq!(psadbw(a, 0), from_qwords([28, 92]));
+        assert_eq!(words(mpsadbw(a, 0, 0))[..3], [6, 10, 14]);
+        assert_eq!(phminposuw(from_words([9, 4, 8, 3, 3, 7, 5, 6])), 3 | 3 << 16);
+    }
+
+    #[test]
+    fn horizontal_sums_take_the_first_operand_low() {
+        let a = from_words([1, 2, 3, 4, 5, 6, 7, 8]);
+        let b = from_words([0x7FFF, 1, 0, 0, 0, 0, 0, 9]);
+        assert_eq!(words(phw(a, b, Horizontal::Add)), [3, 7, 11, 15, 0x8000, 0, 0, 9]);
+        assert_eq!(words(phw(a, b, Horizontal::AddSaturated))[4], 0x7FFF);
+        assert_eq!(phaddd_mm(0x5_0000_0003, 0x1_0000_0001), 0x2_0000_0008);
+    }
+
+    #[test]
+    fn masks_and_tests() {
+        assert_eq!(pmovmskb(0x80 << 120 | 0x80), 0x8001);
+        assert_eq!(movmskps(1 << 127 | 1 << 31), 9);
+        assert_eq!(movmskpd(1 << 127), 2);
+        assert_eq!(ptest(0b0110, 0b1001), 0x40);
+        assert_eq!(ptest(0b0111, 0b0011), 1);
+    }
+}
