@@ -41,7 +41,7 @@ pub use fault::resolve_fault;
 pub use life::{allocate, free, free_thread_memory, new_address_space, protect, rundown};
 pub use pe::ImageInfo;
 pub use protect::Protection;
-pub use query::{describe_address, userland_handle, userland_module};
+pub use query::{describe_address, usage, userland_handle, userland_module};
 pub use section::{Section, create_data_section, create_image_section};
 pub use space::with_space;
 pub use vad::{AddressSpace, Limits};
