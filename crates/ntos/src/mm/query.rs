@@ -157,8 +157,10 @@ pub fn userland_handle(k: &mut Kernel, process: &Process, at: Va) -> NtResult<u6
     Ok(0x1000 + index as u64)
 }
 
-/// The lower-case file name of the module that a handle of [`userland_handle`] stands for.
-pub fn userland_module(k: &Kernel, handle: u64) -> Option<&str> {
-    let index = usize::try_from(handle.checked_sub(0x1000)?).ok()?;
-    k.mm.userland_modules.get(index).map(String::as_str)
+impl super::MmState {
+    /// The lower-case file name of the module that a handle of [`userland_handle`] stands for.
+    pub fn userland_library(&self, handle: u64) -> Option<String> {
+        let index = usize::try_from(handle.checked_sub(0x1000)?).ok()?;
+        self.userland_modules.get(index).cloned()
+    }
 }
