@@ -114,14 +114,6 @@ impl Space<'_> {
     }
 }
 
-/// Bytes of a process that are reserved or mapped, and bytes of them that are committed.
-pub fn usage(process: &Process) -> (u64, u64) {
-    let space = process.space.open();
-    space.iter().fold((0, 0), |(size, used), vad| {
-        (size + (vad.end - vad.start), used + bytes(vad.pages.count(vad.page_range())))
-    })
-}
-
 /// An address as `module+offset`, for messages; an address outside of images as it is.
 pub fn describe_address(_k: &Kernel, process: &Process, at: Va) -> String {
     let space = process.space.open();
