@@ -22,6 +22,8 @@ mod file;
 mod info;
 mod key;
 mod memory;
+mod memory_query;
+mod nls;
 mod object;
 mod process;
 mod query;

@@ -68,6 +68,8 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::file::SERVICES,
         super::key::SERVICES,
         super::memory::SERVICES,
+        super::memory_query::SERVICES,
+        super::nls::SERVICES,
         super::object::SERVICES,
         super::process::SERVICES,
         super::section::SERVICES,
