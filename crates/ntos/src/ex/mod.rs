@@ -8,6 +8,9 @@ pub mod keyed;
 pub mod locale;
 pub mod timer;
 
+/// The build that is reported: Windows 10 21H1.
+pub const BUILD_NUMBER: u32 = 19043;
+
 /// State of executive support.
 #[derive(Default)]
 pub struct ExState {

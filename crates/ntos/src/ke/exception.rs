@@ -6,7 +6,7 @@
 use abi::context::*;
 use abi::status_table::*;
 use abi::{NtResult, NtStatus};
-use cpu::engine::vector;
+use cpu::vector;
 use cpu::{CpuState, flag, reg};
 use guest_mem::{Access, PageFault, Va};
 use zerocopy::{FromZeros, IntoBytes};
@@ -220,7 +220,7 @@ fn second_chance(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECO
     };
     let image = thread.process.image_name();
     k.notice(&format!("{image}: unhandled exception {code:?} at {place}{detail}"));
-    exit::terminate_process(k, &thread.process, code, None);
+    exit::terminate_process(k, &thread.process, code);
 }
 
 /// Delivers the first queued user APC; the interrupted call returns `status`.

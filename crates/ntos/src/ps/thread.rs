@@ -56,6 +56,8 @@ pub struct ThreadData {
     pub created: i64,
     /// When it ended.
     pub exited: i64,
+    /// Base of the stack's allocation.
+    pub stack: Va,
     /// Stack to free when the thread ends (`RtlFreeUserStack` asks for it).
     pub free_stack_on_exit: bool,
     /// `NtAlertThreadByThreadId` came and was not yet taken.
