@@ -41,6 +41,7 @@ mod processor;
 mod state;
 mod tlb;
 
+pub use exec::cpuid::cpuid;
 pub use engine::{Clock, Engine, Exit, vector};
 pub use inspect::{describe_unsupported, is_privileged_instruction};
 pub use interpreter::Interpreter;
