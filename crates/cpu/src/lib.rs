@@ -41,8 +41,8 @@ mod processor;
 mod state;
 mod tlb;
 
-pub use exec::cpuid::cpuid;
 pub use engine::{Clock, Engine, Exit, vector};
+pub use exec::cpuid::cpuid;
 pub use inspect::{describe_unsupported, is_privileged_instruction};
 pub use interpreter::Interpreter;
 pub use state::{CpuState, Segment, flag, reg, seg_attr, selector, sreg};

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use abi::status_table::STATUS_INSUFFICIENT_RESOURCES;
 use abi::{NtResult, NtStatus};
-use guest_mem::GuestRam;
+use guest_mem::{GuestRam, PageTables};
 use ntos::host::Stream;
-use ntos::mm::{self, MmState};
+use ntos::mm::{self, MmState, pool};
 use ntos::ob::{HandleTable, ObRef, ObState};
 use ntos::ps::Process;
 use ntos::ps::create::{self, ProcessRequest, SystemImages, ThreadRequest};
@@ -72,11 +73,15 @@ pub fn boot(
 
 fn kernel(config: Config) -> Result<Kernel, BootError> {
     let ram = Arc::new(GuestRam::new(config.memory).map_err(BootError::Memory)?);
-    let mut mm = step("make its memory", MmState::new(&ram))?;
-    mm.nls.source = Some(config.nls);
-    if let Some(page) = mm.shared_data {
-        shared_data::initialize(&ram, page, &*config.host);
-    }
+    let out_of_memory =
+        |_| BootError::Executive { step: "map itself", status: STATUS_INSUFFICIENT_RESOURCES };
+    let tables = PageTables::new(&ram).map_err(out_of_memory)?;
+    tables.fill_upper_half(&ram, pool::POOL_BASE, pool::POOL_END).map_err(out_of_memory)?;
+    let tables = Arc::new(tables);
+    let kernel_pool = pool::KernelPool::new(ram.clone(), tables.clone());
+    let shared_page = ram.alloc_zeroed().map_err(out_of_memory)?;
+    shared_data::initialize(&ram, shared_page, &*config.host);
+    let mm = MmState::new(ram.clone(), kernel_pool, tables, shared_page, config.nls);
     let ob: ObState = step("make the root directory", ob::initial_state(&mm.pool))?;
     let mut trace = ntos::trace::Journal::default();
     if let Some(sink) = config.trace {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use guest_mem::{GuestRam, PAGE_SIZE, Va};
+use guest_mem::{GuestRam, PAGE_SIZE, PageTables, Va};
 use parking_lot::Mutex;
 
 use crate::Kernel;
@@ -114,8 +114,12 @@ pub struct TestMachine {
 /// A kernel with an empty namespace and no process.
 pub fn kernel(host: Arc<TestHost>) -> Kernel {
     let ram = Arc::new(GuestRam::new(64 << 20).unwrap());
-    let mm = MmState::new(&ram).unwrap();
-    let ob = ob::initial_state(&mm.pool).unwrap();
+    let tables = Arc::new(PageTables::new(&ram).unwrap());
+    tables.fill_upper_half(&ram, mm::pool::POOL_BASE, mm::pool::POOL_END).unwrap();
+    let pool = mm::pool::KernelPool::new(ram.clone(), tables.clone());
+    let ob = ob::initial_state(&pool).unwrap();
+    let shared_data = ram.alloc_zeroed().unwrap();
+    let mm = MmState::new(ram.clone(), pool, tables, shared_data, Box::new(|_| None));
     Kernel {
         ram,
         host,

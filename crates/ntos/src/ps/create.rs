@@ -105,11 +105,6 @@ fn allocate(k: &mut Kernel, process: &Process, size: u64, protect: u32) -> NtRes
     Ok(base)
 }
 
-fn map_image(k: &mut Kernel, process: &Process, section: &ObRef<Section>) -> NtResult<Va> {
-    let (base, _, _) = mm::map_section(k, process, section, &mm::MapRequest::default())?;
-    Ok(base)
-}
-
 fn put<T: IntoBytes + zerocopy::Immutable>(
     k: &mut Kernel,
     process: &Process,
@@ -122,7 +117,7 @@ fn put<T: IntoBytes + zerocopy::Immutable>(
 /// Makes a process without threads.
 pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef<Process>> {
     let ProcessRequest { section, path, parameters, parent, handles, token } = request;
-    let image = section.image().cloned().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
+    let image = section.image().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
     let (tables, space) = mm::new_address_space(k)?;
     let pid = k.ps.allocate_id();
     let created = k.system_time();
@@ -211,9 +206,9 @@ fn fill(
         Some(images) => (images.ntdll.clone(), images.api_sets.clone()),
         None => return Err(STATUS_DLL_NOT_FOUND),
     };
-    let ntdll_base = map_image(k, process, &ntdll)?;
-    let image_base = map_image(k, process, section)?;
-    let api_set_base = map_image(k, process, &api_sets)?;
+    let ntdll_base = mm::map_image(k, process, &ntdll)?;
+    let image_base = mm::map_image(k, process, section)?;
+    let api_set_base = mm::map_image(k, process, &api_sets)?;
     let api_set_image = api_sets.image().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
     let api_set_section = api_set_image.section(".apiset").ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
     let api_set_map = api_set_base.0 + u64::from(api_set_section.rva);
@@ -252,7 +247,7 @@ fn fill(
         state.ntdll = entries;
         state.image_base = image_base;
         let image = state.image.as_ref().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
-        (image.subsystem, image.subsystem_version.0, image.subsystem_version.1)
+        (image.subsystem, image.subsystem_major, image.subsystem_minor)
     };
     let session = process.state.open().session;
     put(k, process, at(peb::IMAGE_BASE_ADDRESS), image_base.0)?;
@@ -297,7 +292,7 @@ pub fn create_thread(
     }
     let (entries, peb_base, reserve) = {
         let state = process.state.open();
-        let image_reserve = state.image.as_ref().map_or(0, |image| image.stack.0);
+        let image_reserve = state.image.as_ref().map_or(0, |image| image.stack_reserve);
         (state.ntdll, state.peb, image_reserve)
     };
     let wanted = match request.stack_reserve {
