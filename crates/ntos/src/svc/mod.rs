@@ -24,6 +24,7 @@ mod key;
 mod locale;
 mod memory;
 mod object;
+mod object_query;
 mod process;
 mod section;
 mod security;

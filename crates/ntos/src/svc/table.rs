@@ -70,6 +70,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::locale::SERVICES,
         super::memory::SERVICES,
         super::object::SERVICES,
+        super::object_query::SERVICES,
         super::process::SERVICES,
         super::section::SERVICES,
         super::security::SERVICES,
