@@ -9,7 +9,10 @@
 
 pub mod cm;
 pub mod context;
+pub mod ex;
+pub mod io;
 pub mod ke;
+pub mod mm;
 pub mod ob;
 pub mod ps;
 pub mod se;
