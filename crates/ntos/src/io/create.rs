@@ -60,6 +60,8 @@ pub struct CreateRequest {
     pub attributes: u32,
     /// Bytes to reserve for a new file.
     pub allocation: u64,
+    /// The extended attribute buffer.
+    pub ea: Vec<u8>,
     /// Names ignore case.
     pub ignore_case: bool,
     /// What is made.
@@ -83,6 +85,8 @@ pub struct CreateParameters {
     pub attributes: u32,
     /// `AllocationSize`.
     pub allocation: u64,
+    /// The extended attribute buffer.
+    pub ea: Vec<u8>,
     /// What is made.
     pub kind: CreateKind,
 }
@@ -116,10 +120,7 @@ fn check(parameters: &CreateParameters) -> NtResult<()> {
         || (is_directory && options & FILE_NON_DIRECTORY_FILE != 0)
         || (is_directory
             && (options & !directory_options != 0
-                || !matches!(
-                    parameters.disposition,
-                    FILE_OPEN | FILE_CREATE | FILE_OPEN_IF
-                )));
+                || !matches!(parameters.disposition, FILE_OPEN | FILE_CREATE | FILE_OPEN_IF)));
     if invalid { Err(STATUS_INVALID_PARAMETER) } else { Ok(()) }
 }
 
@@ -157,6 +158,7 @@ pub fn resolve(
         options: parameters.options,
         attributes: parameters.attributes,
         allocation: parameters.allocation,
+        ea: parameters.ea.clone(),
         ignore_case: options.ignore_case,
         kind: parameters.kind.clone(),
         process: process.clone(),

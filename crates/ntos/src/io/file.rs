@@ -15,7 +15,7 @@ use crate::guarded::Guarded;
 use crate::ke::{Dispatcher, event};
 use crate::mm::FileBacking;
 use crate::ob::object::OBJECT_HEADER_SIZE;
-use crate::ob::{self, Object, ObRef, ObjectBody, TypeInfo};
+use crate::ob::{self, ObRef, Object, ObjectBody, TypeInfo};
 use crate::ustr::UnicodeString;
 
 use super::completion::IoCompletion;
@@ -109,6 +109,13 @@ impl FileObject {
     /// The content as sections see it.
     pub fn section_backing(&self) -> NtResult<Arc<dyn FileBacking>> {
         self.ops.section_backing()
+    }
+
+    /// Moves the position of a synchronous file after a request.
+    pub fn moved_to(&self, position: u64) {
+        if self.is_synchronous() {
+            self.state.open().position = i64::try_from(position).unwrap_or(i64::MAX);
+        }
     }
 
     /// Takes the lock of a synchronous file; false if another request has it.

@@ -120,6 +120,11 @@ pub enum Request {
         /// Exclusive or shared.
         exclusive: bool,
     },
+    /// List a directory.
+    Query {
+        /// Where the answer goes.
+        buffer: UserBuffer,
+    },
     /// Tell of changes in a directory.
     Notify {
         /// Where the answer goes.
@@ -294,8 +299,7 @@ pub fn cancel(k: &mut Kernel, matches: impl Fn(&Irp) -> bool) -> usize {
     if k.io.pending.is_empty() {
         return 0;
     }
-    let found: Vec<Arc<Irp>> =
-        k.io.pending.values().filter(|irp| matches(irp)).cloned().collect();
+    let found: Vec<Arc<Irp>> = k.io.pending.values().filter(|irp| matches(irp)).cloned().collect();
     for irp in &found {
         complete(k, irp, STATUS_CANCELLED, 0);
     }
