@@ -630,3 +630,73 @@ fn general(code: Code) -> Option<SimdOp> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use iced_x86::{CpuidFeature, EncodingKind, Mnemonic};
+
+    use super::*;
+
+    /// Moves, cache control and state instructions, which the core does itself.
+    fn is_the_cores(mnemonic: Mnemonic) -> bool {
+        use Mnemonic::*;
+        matches!(
+            mnemonic,
+            Movaps | Movapd | Movups | Movupd | Movss | Movsd | Movlps | Movlpd | Movhps | Movhpd
+        ) || matches!(
+            mnemonic,
+            Movd | Movq | Movdqa | Movdqu | Lddqu | Movntps | Movntpd | Movntdq | Movntdqa
+        ) || matches!(
+            mnemonic,
+            Movntq | Movnti | Maskmovq | Maskmovdqu | Ldmxcsr | Stmxcsr | Emms | Clflush | Pause
+        ) || matches!(
+            mnemonic,
+            Prefetchnta | Prefetcht0 | Prefetcht1 | Prefetcht2 | Sfence | Lfence | Mfence | Rdpmc
+        )
+    }
+
+    #[test]
+    fn every_instruction_up_to_sse42_that_computes_is_here() {
+        use CpuidFeature::*;
+        let mut missing = Vec::new();
+        for code in Code::values() {
+            let ours = code
+                .cpuid_features()
+                .iter()
+                .any(|f| matches!(f, MMX | SSE | SSE2 | SSE3 | SSSE3 | SSE4_1 | SSE4_2));
+            let x87 = code.cpuid_features().contains(&FPU);
+            if ours
+                && !x87
+                && code.encoding() == EncodingKind::Legacy
+                && !is_the_cores(code.mnemonic())
+                && simd_lookup(code).is_none()
+            {
+                missing.push(code);
+            }
+        }
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn alignment_is_required_of_sixteen_byte_sources_alone() {
+        for code in Code::values() {
+            let Some(SimdOp::Xmm { aligned, .. }) = simd_lookup(code) else { continue };
+            let memory = format!("{code:?}");
+            let narrow = ["xmmm64", "xmmm32", "xmmm16"].iter().any(|s| memory.contains(s));
+            assert_eq!(aligned, !narrow, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn compares_report_in_rflags() {
+        let Some(SimdOp::Flags { f, .. }) = simd_lookup(Code::Comisd_xmm_xmmm64) else {
+            panic!("COMISD is missing");
+        };
+        let bits = |x: f64| u128::from(x.to_bits());
+        let mut mxcsr = 0x1F80;
+        assert_eq!(f(bits(1.0), bits(2.0), &mut mxcsr), 1);
+        assert_eq!(f(bits(2.0), bits(2.0), &mut mxcsr), 0x40);
+        assert_eq!(f(bits(f64::NAN), bits(2.0), &mut mxcsr), 0x45);
+        assert_eq!(mxcsr & 1, 1);
+    }
+}

@@ -35,6 +35,8 @@ pub(crate) trait Ieee: Copy + PartialEq {
     /// Zero or normal: not denormal, infinite or NaN.
     fn is_plain(self) -> bool;
     fn is_normal(self) -> bool;
+    /// Normal, and above the least normal number, which a tiny product may round to.
+    fn is_above_tiny(self) -> bool;
     fn is_zero(self) -> bool;
     fn is_nan(self) -> bool;
     fn is_denormal(self) -> bool;
@@ -109,6 +111,12 @@ macro_rules! ieee {
                 const ONE: $bits = 1 << $fraction;
                 const MAX: $bits = <$bits>::MAX >> 1 & !(ONE - 1);
                 (self & (<$bits>::MAX >> 1)).wrapping_sub(ONE) < MAX - ONE
+            }
+            #[inline]
+            fn is_above_tiny(self) -> bool {
+                const NEXT: $bits = (1 << $fraction) + 1;
+                const MAX: $bits = <$bits>::MAX >> 1 & !((1 << $fraction) - 1);
+                (self & (<$bits>::MAX >> 1)).wrapping_sub(NEXT) < MAX - NEXT
             }
             #[inline]
             fn is_zero(self) -> bool {
@@ -267,8 +275,7 @@ pub(crate) fn sub<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 pub(crate) fn mul<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
     if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
         let r = a.host_mul(b);
-        // The least normal number may have been reached by rounding, never by being tiny.
-        if r.is_normal() || a.is_zero() || b.is_zero() {
+        if r.is_above_tiny() || a.is_zero() || b.is_zero() {
             return r;
         }
     }
@@ -279,7 +286,7 @@ pub(crate) fn mul<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 pub(crate) fn div<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
     if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
         let r = a.host_div(b);
-        if r.is_normal() {
+        if r.is_above_tiny() {
             return r;
         }
     }
@@ -482,4 +489,158 @@ pub(crate) fn round_integral<T: Ieee>(a: T, imm: u8, mxcsr: &mut u32) -> T {
     let mut env = Env::new(rounding, ALL);
     let sig = u128::from(n.magnitude) << 64;
     T::pack(soft::normalize_round(x.negative, 63, sig, &T::FORMAT, &mut env))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::soft::{OE, UE};
+    use super::*;
+
+    const DEFAULT: u32 = 0x1F80;
+
+    fn bits(x: f64) -> u64 {
+        x.to_bits()
+    }
+
+    /// Runs an operation and gives its result with the flags it raised.
+    fn run<T: Ieee>(f: fn(T, T, &mut u32) -> T, a: T, b: T, control: u32) -> (T, u32) {
+        let mut mxcsr = control & !ALL;
+        let result = f(a, b, &mut mxcsr);
+        (result, mxcsr & ALL)
+    }
+
+    /// Values at every edge of a format, as bits.
+    fn edges<T: Ieee>() -> Vec<T> {
+        let fraction = 1u64 << T::FRACTION;
+        let width = if T::FRACTION == 23 { 8 } else { 11 };
+        let infinity = ((1u64 << width) - 1) << T::FRACTION;
+        let one = (infinity >> 1) & infinity;
+        let sign = 1u64 << (T::FRACTION + width);
+        [
+            0,
+            1,
+            fraction - 1,
+            fraction,
+            fraction + 1,
+            one - 1,
+            one,
+            one + 1,
+            one + fraction,
+            one + fraction / 2,
+            infinity - 1,
+            infinity,
+            infinity + 1,
+            infinity + fraction / 2 + 5,
+        ]
+        .into_iter()
+        .flat_map(|x| [T::narrow(x), T::narrow(x | sign)])
+        .collect()
+    }
+
+    /// With PE sticky the host computes, without it the integer path does.
+    fn both_paths_agree<T: Ieee + std::fmt::Debug>() {
+        for f in [add::<T>, sub, mul, div, |a, _, m: &mut u32| sqrt(a, m)] {
+            for a in edges::<T>() {
+                for b in edges::<T>() {
+                    let mut fast = DEFAULT | PE;
+                    let mut slow = DEFAULT;
+                    assert_eq!(f(a, b, &mut fast), f(a, b, &mut slow), "{a:?} {b:?}");
+                    assert_eq!(fast & !PE, slow & !PE, "{a:?} {b:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn host_and_integer_arithmetic_agree() {
+        both_paths_agree::<u32>();
+        both_paths_agree::<u64>();
+    }
+
+    #[test]
+    fn flags_of_the_five_exceptions() {
+        let tiny = 1u64 << 52;
+        assert_eq!(run(add, bits(1.0), bits(f64::EPSILON / 2.0), DEFAULT), (bits(1.0), PE));
+        assert_eq!(run(add, bits(1.0), bits(f64::EPSILON), DEFAULT).1, 0);
+        assert_eq!(run(div, bits(-3.0), 0, DEFAULT), (bits(f64::NEG_INFINITY), ZE));
+        let nan = 0xFFF8_0000_0000_0000;
+        assert_eq!(run(div, 0, 0u64, DEFAULT), (nan, IE));
+        assert_eq!(run(mul, bits(f64::MAX), bits(2.0), DEFAULT), (bits(f64::INFINITY), OE | PE));
+        assert_eq!(run(mul, tiny, bits(0.3), DEFAULT).1, UE | PE);
+        assert_eq!(run(mul, tiny, bits(0.5), DEFAULT), (tiny >> 1, 0));
+        assert_eq!(run(add, 1, bits(1.0), DEFAULT), (bits(1.0), DE | PE));
+    }
+
+    #[test]
+    fn unmasked_underflow_counts_exact_results() {
+        assert_eq!(run(mul, 1u64 << 52, bits(0.5), DEFAULT & !(UE << 7)).1, UE);
+    }
+
+    #[test]
+    fn daz_and_ftz_replace_denormals() {
+        assert_eq!(run(add, 5u64 | 1 << 63, 0, DEFAULT | DAZ), (0, 0));
+        assert_eq!(run(mul, 1u64 << 52, bits(-0.5), DEFAULT | FTZ), (1 << 63, UE | PE));
+        assert_eq!(run(min, 1u64, 2u64, DEFAULT | DAZ), (0, 0));
+    }
+
+    #[test]
+    fn rounding_control_decides_overflow_and_the_last_bit() {
+        let with = |rc: u32| DEFAULT | rc << 13;
+        let third: [u64; 4] =
+            std::array::from_fn(|rc| run(div, bits(1.0), bits(3.0), with(rc as u32)).0);
+        assert_eq!(third, [bits(1.0 / 3.0), bits(1.0 / 3.0), bits(1.0 / 3.0) + 1, third[1]]);
+        assert_eq!(run(add, bits(f64::MAX), bits(f64::MAX), with(3)).0, bits(f64::MAX));
+        assert_eq!(run(sub, bits(1.0), bits(1.0), with(1)).0, 1 << 63);
+    }
+
+    #[test]
+    fn the_first_nan_wins_and_is_quieted() {
+        let (signaling, quiet) = (0x7FF0_0000_0000_0001u64, 0xFFF8_0000_0000_0007u64);
+        assert_eq!(run(add, signaling, quiet, DEFAULT), (signaling | QUIET >> 11, IE));
+        assert_eq!(run(add, quiet, signaling, DEFAULT), (quiet, IE));
+        assert_eq!(run(add, bits(1.0), quiet, DEFAULT), (quiet, 0));
+    }
+
+    #[test]
+    fn minimum_is_the_second_operand_when_in_doubt() {
+        let nan = bits(f64::NAN);
+        assert_eq!(run(min, nan, bits(1.0), DEFAULT), (bits(1.0), IE));
+        assert_eq!(run(max, bits(1.0), nan, DEFAULT), (nan, IE));
+        assert_eq!(run(min, 0u64, 1 << 63, DEFAULT), (1 << 63, 0));
+        assert_eq!(run(max, 1u64 << 63, 0, DEFAULT), (0, 0));
+    }
+
+    #[test]
+    fn predicates_signal_on_quiet_nans_only_for_order() {
+        let nan = bits(f64::NAN);
+        for imm in 0..8 {
+            let mut mxcsr = DEFAULT;
+            let truth = predicate(bits(1.0), nan, imm, &mut mxcsr);
+            assert_eq!(truth, matches!(imm, 3..=6), "{imm}");
+            assert_eq!(mxcsr & IE != 0, matches!(imm, 1 | 2 | 5 | 6), "{imm}");
+        }
+    }
+
+    #[test]
+    fn checked_sees_an_exception_whose_flag_was_set_before() {
+        let mut mxcsr = (DEFAULT & !(ZE << 7)) | ZE;
+        let result = checked(&mut mxcsr, |m| div(bits(1.0), 0, m));
+        assert_eq!(result, Err(ZE));
+        assert_eq!(mxcsr & ALL, ZE);
+    }
+
+    #[test]
+    fn an_early_unmasked_exception_hides_late_ones() {
+        let mut mxcsr = DEFAULT & !(DE << 7);
+        assert_eq!(checked(&mut mxcsr, |m| add(1, bits(1.0), m)), Err(DE));
+    }
+
+    #[test]
+    fn round_integral_follows_the_immediate_or_mxcsr() {
+        let mut mxcsr = DEFAULT | 2 << 13;
+        assert_eq!(round_integral(bits(2.5), 0, &mut mxcsr), bits(2.0));
+        assert_eq!(round_integral(bits(2.5), 8 | 4, &mut mxcsr), bits(3.0));
+        assert_eq!(mxcsr & ALL, PE);
+        assert_eq!(round_integral(bits(-0.25), 3, &mut mxcsr), 1 << 63);
+    }
 }

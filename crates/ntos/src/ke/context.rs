@@ -67,6 +67,36 @@ pub fn restore(cpu: &mut CpuState, context: &CONTEXT) {
     }
 }
 
+/// Copies the parts of `from` that its flags name into `into`.
+pub fn merge(into: &mut CONTEXT, from: &CONTEXT) {
+    let flags = from.ContextFlags;
+    if flags & CONTEXT_CONTROL == CONTEXT_CONTROL {
+        into.Rip = from.Rip;
+        into.SegCs = from.SegCs;
+        into.SegSs = from.SegSs;
+        into.EFlags = from.EFlags;
+        into.Gpr[reg::RSP] = from.Gpr[reg::RSP];
+    }
+    if flags & CONTEXT_INTEGER == CONTEXT_INTEGER {
+        let rsp = into.Gpr[reg::RSP];
+        into.Gpr = from.Gpr;
+        into.Gpr[reg::RSP] = rsp;
+    }
+    if flags & CONTEXT_SEGMENTS == CONTEXT_SEGMENTS {
+        (into.SegDs, into.SegEs) = (from.SegDs, from.SegEs);
+        (into.SegFs, into.SegGs) = (from.SegFs, from.SegGs);
+    }
+    if flags & CONTEXT_FLOATING_POINT == CONTEXT_FLOATING_POINT {
+        into.FltSave = from.FltSave;
+        into.MxCsr = from.MxCsr;
+    }
+    if flags & CONTEXT_DEBUG_REGISTERS == CONTEXT_DEBUG_REGISTERS {
+        (into.Dr0, into.Dr1) = (from.Dr0, from.Dr1);
+        (into.Dr2, into.Dr3) = (from.Dr2, from.Dr3);
+        (into.Dr6, into.Dr7) = (from.Dr6, from.Dr7);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

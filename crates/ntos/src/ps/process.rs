@@ -58,6 +58,12 @@ pub struct ProcessState {
     pub hard_error_mode: u32,
     /// The session.
     pub session: u32,
+    /// DOS path of the image, as the creator gave it.
+    pub win32_path: UnicodeString,
+    /// The command line it was started with.
+    pub command_line: UnicodeString,
+    /// `ProcessCookie`: the key of `RtlEncodePointer`.
+    pub cookie: u32,
     /// Instructions executed by threads that have ended.
     pub instructions: u64,
 }
@@ -82,6 +88,7 @@ pub struct NtdllEntries {
 }
 
 impl ObjectBody for Process {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Process",
         access: AccessMap {
@@ -98,6 +105,12 @@ impl Process {
     /// True once the process has started to end.
     pub fn is_exiting(&self) -> bool {
         self.state.open().exit_status.is_some()
+    }
+
+    /// True once the last thread is gone.
+    pub fn has_ended(&self) -> bool {
+        let state = self.state.open();
+        state.exit_status.is_some() && state.threads.is_empty()
     }
 
     /// The image's file name without its path.

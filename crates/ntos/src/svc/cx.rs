@@ -261,7 +261,9 @@ impl<'a> ServiceCx<'a> {
         desired: u32,
         attributes: u32,
     ) -> NtResult<u64> {
-        crate::ob::open_handle(self.k, &self.thread.process, object, desired, attributes)
+        crate::se::as_client(self.k, self.thread, |k| {
+            crate::ob::open_handle(k, &self.thread.process, object, desired, attributes)
+        })
     }
 
     /// Trace text of a handle: value, type and name.

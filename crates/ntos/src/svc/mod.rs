@@ -19,10 +19,12 @@ pub mod table;
 mod atom;
 mod event;
 mod file;
+mod info;
 mod key;
 mod memory;
 mod object;
 mod process;
+mod query;
 mod section;
 mod security;
 mod sync;
@@ -35,6 +37,7 @@ mod win32k;
 
 pub use args::{Arg, ArgCursor, ArgTrace, GuestValue, Handle, In, InOut, Out, RawArgs};
 pub use cx::{AsyncCx, Executive, Mode, ObjectAttributes, ServiceCx};
+pub use userland::NTDLL_LIBRARY;
 pub use table::{Call, Handler, ServiceDef, ServiceFuture, ServiceTable, Support};
 
 /// Collects the services of a file: `service_table! { SERVICES: nt_close, nt_create_event }`.

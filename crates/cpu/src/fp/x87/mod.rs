@@ -25,6 +25,8 @@ mod arith;
 mod execute;
 mod image;
 mod op;
+#[cfg(test)]
+mod tests;
 mod transcendental;
 mod value;
 mod wide;

@@ -139,6 +139,8 @@ pub enum X87Op {
     Store(MemoryFormat, bool),
     StoreTruncated(MemoryFormat),
     StoreSti(bool),
+    /// `FSTPNCE`: like `FSTP`, but an empty ST0 is no stack fault.
+    StoreStiQuiet,
     Exchange,
     MoveIf(Condition, bool),
     Free(bool),
@@ -347,7 +349,8 @@ fn transfer(code: Code) -> Option<X87Op> {
         Fisttp_m32int => X87Op::StoreTruncated(Int32),
         Fisttp_m64int => X87Op::StoreTruncated(Int64),
         Fst_sti => X87Op::StoreSti(false),
-        Fstp_sti | Fstpnce_sti | Fstp_sti_DFD0 | Fstp_sti_DFD8 => X87Op::StoreSti(true),
+        Fstpnce_sti => X87Op::StoreStiQuiet,
+        Fstp_sti | Fstp_sti_DFD0 | Fstp_sti_DFD8 => X87Op::StoreSti(true),
         Fxch_st0_sti | Fxch_st0_sti_DDC8 | Fxch_st0_sti_DFC8 => X87Op::Exchange,
         Fcmovb_st0_sti => X87Op::MoveIf(Below, true),
         Fcmove_st0_sti => X87Op::MoveIf(Equal, true),
