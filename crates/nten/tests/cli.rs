@@ -143,7 +143,8 @@ fn setup_uses_an_installed_wine() {
     symlink(&real.nls, scratch.path().join("opt/wine/share/wine/nls")).unwrap();
     let bin = scratch.path().join("opt/wine/bin");
     let setup = |version: &str| {
-        let wine = scratch.write("opt/wine/bin/wine", format!("#!/bin/sh\necho 'wine-{version}'\n"));
+        let wine =
+            scratch.write("opt/wine/bin/wine", format!("#!/bin/sh\necho 'wine-{version}'\n"));
         fs::set_permissions(wine, fs::Permissions::from_mode(0o755)).unwrap();
         let mut command = Command::new(nten());
         command.arg("setup").env("XDG_DATA_HOME", scratch.path().join("data")).env("PATH", &bin);
