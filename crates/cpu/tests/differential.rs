@@ -14,8 +14,7 @@ fn seed() -> u64 {
 fn random_sequences_agree_with_the_host() {
     let mut generator = Generator::new(seed(), catalog::generated());
     let (mut host, mut emulated) = (HostCpu::start().unwrap(), EmulatedCpu::new());
-    let found =
-        hunt::hunt(&mut generator, &mut host, &mut emulated, 100_000, |_| ()).unwrap();
+    let found = hunt::hunt(&mut generator, &mut host, &mut emulated, 100_000, |_| ()).unwrap();
     assert_eq!(found.differing, 0, "seed {}: {found}", seed());
     assert_eq!(found.cases, 100_000);
 }

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use abi::NtStatus;
 use cpu::Engine;
 use ntos::host::Host;
-use ntos::mm::FileBacking;
 use ntos::ob::ObRef;
 use ntos::ps::Process;
 use ntos::run::{Limits, Stop};
@@ -36,7 +35,7 @@ pub struct Config {
     /// Names and numbers of the system services, read from the guest's own DLLs.
     pub services: Vec<(String, u32)>,
     /// The NLS files by name (`l_intl.nls`).
-    pub nls: Box<dyn Fn(&str) -> Option<Arc<dyn FileBacking>> + Send + Sync>,
+    pub nls: ntos::mm::nls::NlsSource,
     /// Bytes of physical memory.
     pub memory: u64,
     /// Where the trace goes.

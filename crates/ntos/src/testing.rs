@@ -117,12 +117,14 @@ pub fn kernel(host: Arc<TestHost>) -> Kernel {
     kernel_tables.fill_upper_half(&ram, mm::pool::POOL_BASE, mm::pool::POOL_END).unwrap();
     let pool = mm::pool::KernelPool::new(ram.clone(), kernel_tables.clone());
     let ob = ob::initial_state(&pool).unwrap();
+    let shared_data = ram.alloc_zeroed().unwrap();
+    let ram_of_mm = ram.clone();
     Kernel {
         ram,
         host,
         ke: Default::default(),
         ob,
-        mm: MmState { pool, kernel_tables, shared_data: None, shootdown: Default::default() },
+        mm: MmState::new(ram_of_mm, pool, kernel_tables, shared_data, Box::new(|_| None)),
         ps: Default::default(),
         io: Default::default(),
         cm: Default::default(),

@@ -15,7 +15,7 @@ use crate::guarded::Guarded;
 use crate::ke::{Dispatcher, event};
 use crate::mm::FileBacking;
 use crate::ob::object::OBJECT_HEADER_SIZE;
-use crate::ob::{self, Object, ObRef, ObjectBody, TypeInfo};
+use crate::ob::{self, ObRef, Object, ObjectBody, TypeInfo};
 use crate::ustr::UnicodeString;
 
 use super::completion::IoCompletion;

@@ -294,8 +294,7 @@ pub fn cancel(k: &mut Kernel, matches: impl Fn(&Irp) -> bool) -> usize {
     if k.io.pending.is_empty() {
         return 0;
     }
-    let found: Vec<Arc<Irp>> =
-        k.io.pending.values().filter(|irp| matches(irp)).cloned().collect();
+    let found: Vec<Arc<Irp>> = k.io.pending.values().filter(|irp| matches(irp)).cloned().collect();
     for irp in &found {
         complete(k, irp, STATUS_CANCELLED, 0);
     }

@@ -60,8 +60,7 @@ impl LockTable {
         if length != 0 && end > 1 << 64 {
             return Err(STATUS_INVALID_LOCK_RANGE);
         }
-        let in_the_way =
-            |lock: &Lock| (exclusive || lock.exclusive) && lock.meets(offset, end);
+        let in_the_way = |lock: &Lock| (exclusive || lock.exclusive) && lock.meets(offset, end);
         if self.locks.iter().any(in_the_way) {
             return Err(STATUS_LOCK_NOT_GRANTED);
         }
@@ -72,8 +71,7 @@ impl LockTable {
     /// Gives a lock back; the range must be the locked one exactly. An exclusive lock goes first.
     pub fn unlock(&mut self, owner: LockOwner, offset: u64, length: u64) -> NtResult<()> {
         let end = end_of(offset, length);
-        let same =
-            |lock: &Lock| lock.owner == owner && lock.first == offset && lock.end == end;
+        let same = |lock: &Lock| lock.owner == owner && lock.first == offset && lock.end == end;
         let found = self
             .locks
             .iter()
@@ -96,8 +94,7 @@ impl LockTable {
         let end = end_of(offset, length);
         // A shared lock forbids writing even to its owner; an exclusive one allows its owner everything.
         let forbids = |lock: &Lock| {
-            lock.meets(offset, end)
-                && if lock.exclusive { lock.owner != owner } else { writes }
+            lock.meets(offset, end) && if lock.exclusive { lock.owner != owner } else { writes }
         };
         if self.locks.iter().any(forbids) { Err(STATUS_FILE_LOCK_CONFLICT) } else { Ok(()) }
     }

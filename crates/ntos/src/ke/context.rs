@@ -57,9 +57,14 @@ pub fn restore(cpu: &mut CpuState, context: &CONTEXT) {
         cpu.gpr[reg::RSP] = rsp;
     }
     if flags & CONTEXT_FLOATING_POINT == CONTEXT_FLOATING_POINT {
-        cpu.read_fxsave(&context.FltSave);
-        // Reserved bits would fault on hardware; NT masks them with the MXCSR mask.
-        cpu.mxcsr = context.MxCsr & 0xFFFF;
+        // Reserved bits of MXCSR would fault on hardware; NT masks them before it loads the image.
+        let mxcsr = context.MxCsr & 0xFFFF;
+        let mut image = context.FltSave;
+        if let Some(field) = image.get_mut(0x18..0x1C) {
+            field.copy_from_slice(&mxcsr.to_le_bytes());
+        }
+        let loaded = cpu.read_fxsave(&image);
+        debug_assert!(loaded, "MXCSR was masked");
     }
     if flags & CONTEXT_DEBUG_REGISTERS == CONTEXT_DEBUG_REGISTERS {
         cpu.dr =

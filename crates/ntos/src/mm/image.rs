@@ -83,7 +83,7 @@ impl ImageSegment {
         // A place up to seven bytes before the page reaches into it.
         let first = places.partition_point(|place| place.rva < start.saturating_sub(7));
         for place in places.iter().skip(first).take_while(|place| place.rva < end) {
-            let len = place.len() as usize;
+            let len = place.width() as usize;
             let mut value = [0u8; 8];
             if let Some(part) = value.get_mut(..len) {
                 // From the file, since half of the place may be in the other page.

@@ -34,8 +34,9 @@ pub fn allocate(
     size: u64,
     commit: bool,
     protect: u32,
-    limits: Limits,
+    zero_bits: u64,
 ) -> NtResult<(Va, u64)> {
+    let limits = Limits::of_zero_bits(zero_bits).ok_or(STATUS_INVALID_PARAMETER_3)?;
     let request = Reserve {
         base: base.map(|base| base.0),
         size,
@@ -47,6 +48,15 @@ pub fn allocate(
     };
     let (base, size) = with_space(k, process, |space| space.reserve(&request))?;
     Ok((Va(base), size))
+}
+
+/// Bytes of user space that are reserved or mapped, and bytes of private memory that are committed.
+pub fn usage(process: &Process) -> (u64, u64) {
+    let space = process.space.open();
+    let reserved = space.iter().map(|vad| vad.end - vad.start).sum();
+    let private = space.iter().filter(|vad| matches!(vad.content, Content::Private));
+    let committed = private.map(|vad| vad.pages.count(vad.page_range())).sum();
+    (reserved, super::space::bytes(committed))
 }
 
 /// Changes the protection of committed pages; returns the old one of the first page.

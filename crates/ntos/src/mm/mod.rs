@@ -34,24 +34,23 @@ mod tests;
 pub mod vad;
 pub mod view;
 
+pub use abi::mm::{PAGE_EXECUTE_READ, PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE};
 pub use backing::FileBacking;
 pub use cache::{check_resize, file_resized, file_written, flush_file, mapped, overlay_read};
 pub use copy::{copy_from, copy_prefix, copy_to, probe_write};
 pub use fault::resolve_fault;
-pub use life::{allocate, free, free_thread_memory, new_address_space, protect, rundown};
+pub use life::{allocate, free, free_thread_memory, new_address_space, protect, rundown, usage};
 pub use pe::ImageInfo;
 pub use protect::Protection;
-pub use query::{describe_address, userland_handle, userland_module};
-pub use section::{Section, create_data_section, create_image_section};
+pub use query::{describe_address, userland_handle};
+pub use section::{Section, create_data_section, create_image_section, image_information};
 pub use space::with_space;
 pub use vad::{AddressSpace, Limits};
-pub use view::{MapRequest, map_section, unmap_view};
+pub use view::{MapRequest, map_image, map_section, unmap_view};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use abi::NtResult;
-use abi::status_table::STATUS_NO_MEMORY;
 use guest_mem::{GuestRam, PageTables, Va};
 
 /// State of the memory manager.
@@ -77,25 +76,28 @@ pub struct MmState {
 }
 
 impl MmState {
-    /// The memory manager of a machine that boots: kernel page tables, the pool, and a zero `KUSER_SHARED_DATA`.
-    pub fn new(ram: &Arc<GuestRam>) -> NtResult<Self> {
-        let tables = PageTables::new(ram).map_err(|_| STATUS_NO_MEMORY)?;
-        tables
-            .fill_upper_half(ram, pool::POOL_BASE, pool::POOL_END)
-            .map_err(|_| STATUS_NO_MEMORY)?;
-        let kernel_tables = Arc::new(tables);
-        let shared_data = ram.alloc_zeroed().map_err(|_| STATUS_NO_MEMORY)?;
-        Ok(MmState {
-            pool: pool::KernelPool::new(ram.clone(), kernel_tables.clone()),
+    /// The memory manager of a machine that boots.
+    ///
+    /// `kernel_tables` map the pool; `shared_data` is the frame of `KUSER_SHARED_DATA`; `nls` finds tables of national
+    /// languages by file name.
+    pub fn new(
+        ram: Arc<GuestRam>,
+        pool: Arc<pool::KernelPool>,
+        kernel_tables: Arc<PageTables>,
+        shared_data: guest_mem::Pfn,
+        nls: nls::NlsSource,
+    ) -> Self {
+        MmState {
+            pool,
             kernel_tables,
             shared_data: Some(shared_data),
             shootdown: Shootdown::default(),
             commit: space::Commit::new(ram.total_frames()),
             images: image::ImageCache::default(),
             files: BTreeMap::new(),
-            nls: nls::NlsState::default(),
+            nls: nls::NlsState::new(nls),
             userland_modules: Vec::new(),
-        })
+        }
     }
 }
 

@@ -19,14 +19,19 @@ use super::section::{Section, create_data_section};
 use super::view::{MapRequest, map_section};
 
 /// Finds a file of the `nls` folder by its lower-case name.
-pub type NlsSource = Box<dyn Fn(&str) -> Option<Arc<dyn FileBacking>> + Send>;
+pub type NlsSource = Box<dyn Fn(&str) -> Option<Arc<dyn FileBacking>> + Send + Sync>;
 
 /// The tables in use.
-#[derive(Default)]
 pub struct NlsState {
-    /// Where files come from; the machine sets it when it boots.
-    pub source: Option<NlsSource>,
+    source: NlsSource,
     sections: BTreeMap<String, ObRef<Section>>,
+}
+
+impl NlsState {
+    /// No table is in use yet.
+    pub fn new(source: NlsSource) -> Self {
+        NlsState { source, sections: BTreeMap::new() }
+    }
 }
 
 /// The file of a kind of table (`SectionType` of `NtGetNlsSectionPtr`) and an id.
@@ -50,8 +55,7 @@ pub fn map_table(k: &mut Kernel, process: &Process, name: &str) -> NtResult<(Va,
     let section = match k.mm.nls.sections.get(name) {
         Some(section) => section.clone(),
         None => {
-            let file = k.mm.nls.source.as_ref().and_then(|source| source(name));
-            let file = file.ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
+            let file = (k.mm.nls.source)(name).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
             let section =
                 create_data_section(k, Some(file), 0, Protection::READ_ONLY, abi::mm::SEC_COMMIT)?;
             k.mm.nls.sections.insert(name.to_owned(), section.clone());

@@ -56,20 +56,28 @@ pub struct ImageInfo {
     pub entry_rva: u32,
     /// `IMAGE_SUBSYSTEM_*`.
     pub subsystem: u16,
-    /// Major and minor.
-    pub subsystem_version: (u16, u16),
-    /// Major and minor.
-    pub os_version: (u16, u16),
+    /// `MajorSubsystemVersion`.
+    pub subsystem_major: u16,
+    /// `MinorSubsystemVersion`.
+    pub subsystem_minor: u16,
+    /// `MajorOperatingSystemVersion`.
+    pub os_major: u16,
+    /// `MinorOperatingSystemVersion`.
+    pub os_minor: u16,
     /// `IMAGE_FILE_MACHINE_*`.
     pub machine: u16,
     /// `IMAGE_FILE_*`.
     pub characteristics: u16,
     /// `IMAGE_DLLCHARACTERISTICS_*`.
     pub dll_characteristics: u16,
-    /// Stack reserve and commit.
-    pub stack: (u64, u64),
-    /// Heap reserve and commit.
-    pub heap: (u64, u64),
+    /// `SizeOfStackReserve`.
+    pub stack_reserve: u64,
+    /// `SizeOfStackCommit`.
+    pub stack_commit: u64,
+    /// `SizeOfHeapReserve`.
+    pub heap_reserve: u64,
+    /// `SizeOfHeapCommit`.
+    pub heap_commit: u64,
     /// `CheckSum`.
     pub checksum: u32,
     /// `LoaderFlags`.
@@ -102,7 +110,7 @@ pub struct Relocation {
 
 impl Relocation {
     /// Bytes at the place that change.
-    pub fn len(self) -> u32 {
+    pub fn width(self) -> u32 {
         match self.kind {
             IMAGE_REL_BASED_DIR64 => 8,
             IMAGE_REL_BASED_HIGHLOW => 4,
@@ -250,13 +258,17 @@ impl ImageInfo {
             size: size.checked_next_multiple_of(PAGE_SIZE as u32)?,
             entry_rva: optional.u32(16)?,
             subsystem: optional.u16(68)?,
-            subsystem_version: (optional.u16(48)?, optional.u16(50)?),
-            os_version: (optional.u16(40)?, optional.u16(42)?),
+            subsystem_major: optional.u16(48)?,
+            subsystem_minor: optional.u16(50)?,
+            os_major: optional.u16(40)?,
+            os_minor: optional.u16(42)?,
             machine,
             characteristics,
             dll_characteristics: optional.u16(70)?,
-            stack: (reserve(0)?, reserve(1)?),
-            heap: (reserve(2)?, reserve(3)?),
+            stack_reserve: reserve(0)?,
+            stack_commit: reserve(1)?,
+            heap_reserve: reserve(2)?,
+            heap_commit: reserve(3)?,
             checksum: optional.u32(64)?,
             loader_flags: optional.u32(after)?,
             file_size: u32::try_from(file_size).unwrap_or(u32::MAX),
@@ -301,6 +313,11 @@ impl ImageInfo {
     /// The section of that name.
     pub fn section(&self, name: &str) -> Option<&ImageSection> {
         self.sections.iter().skip(1).find(|section| section.name == name.as_bytes())
+    }
+
+    /// Where the section of that name starts, relative to the base.
+    pub fn section_rva(&self, name: &str) -> Option<u32> {
+        self.section(name).map(|section| section.rva)
     }
 
     /// The raw bytes of the section of that name, as the file has them.

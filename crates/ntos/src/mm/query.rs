@@ -114,6 +114,14 @@ impl Space<'_> {
     }
 }
 
+/// Bytes of a process that are reserved or mapped, and bytes of them that are committed.
+pub fn usage(process: &Process) -> (u64, u64) {
+    let space = process.space.open();
+    space.iter().fold((0, 0), |(size, used), vad| {
+        (size + (vad.end - vad.start), used + bytes(vad.pages.count(vad.page_range())))
+    })
+}
+
 /// An address as `module+offset`, for messages; an address outside of images as it is.
 pub fn describe_address(_k: &Kernel, process: &Process, at: Va) -> String {
     let space = process.space.open();
@@ -149,8 +157,10 @@ pub fn userland_handle(k: &mut Kernel, process: &Process, at: Va) -> NtResult<u6
     Ok(0x1000 + index as u64)
 }
 
-/// The lower-case file name of the module that a handle of [`userland_handle`] stands for.
-pub fn userland_module(k: &Kernel, handle: u64) -> Option<&str> {
-    let index = usize::try_from(handle.checked_sub(0x1000)?).ok()?;
-    k.mm.userland_modules.get(index).map(String::as_str)
+impl super::MmState {
+    /// The lower-case file name of the module that a handle of [`userland_handle`] stands for.
+    pub fn userland_library(&self, handle: u64) -> Option<String> {
+        let index = usize::try_from(handle.checked_sub(0x1000)?).ok()?;
+        self.userland_modules.get(index).cloned()
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use abi::NtResult;
 use abi::mm::*;
 use abi::status_table::*;
-use guest_mem::PAGE_SIZE;
+use guest_mem::{PAGE_SIZE, Va};
 
 use crate::Kernel;
 use crate::guarded::Guarded;
@@ -63,9 +63,9 @@ impl Section {
     }
 
     /// The headers, if it is an image.
-    pub fn image(&self) -> Option<&Arc<ImageInfo>> {
+    pub fn image(&self) -> Option<Arc<ImageInfo>> {
         match &self.kind {
-            SectionKind::Image(segment) => Some(&segment.info),
+            SectionKind::Image(segment) => Some(segment.info.clone()),
             SectionKind::Data(_) => None,
         }
     }
@@ -78,42 +78,52 @@ impl Section {
         }
     }
 
-    /// `SectionImageInformation`.
+    /// `SectionImageInformation`, if it is an image.
     pub fn image_information(&self) -> Option<SECTION_IMAGE_INFORMATION> {
-        let SectionKind::Image(segment) = &self.kind else { return None };
-        let info = &segment.info;
-        let mut flags = 0;
-        if segment.is_relocated() {
-            flags |= IMAGE_FLAGS_DYNAMICALLY_RELOCATED;
+        match &self.kind {
+            SectionKind::Image(segment) => Some(information(&segment.info, segment.base)),
+            SectionKind::Data(_) => None,
         }
-        if info.flat {
-            flags |= IMAGE_FLAGS_MAPPED_FLAT;
-        }
-        if info.base < 1 << 32 {
-            flags |= IMAGE_FLAGS_BASE_BELOW_4GB;
-        }
-        Some(SECTION_IMAGE_INFORMATION {
-            TransferAddress: match info.entry_rva {
-                0 => 0,
-                rva => segment.base + u64::from(rva),
-            },
-            MaximumStackSize: info.stack.0,
-            CommittedStackSize: info.stack.1,
-            SubSystemType: info.subsystem.into(),
-            SubSystemMajorVersion: info.subsystem_version.0,
-            SubSystemMinorVersion: info.subsystem_version.1,
-            MajorOperatingSystemVersion: info.os_version.0,
-            MinorOperatingSystemVersion: info.os_version.1,
-            ImageCharacteristics: info.characteristics,
-            DllCharacteristics: info.dll_characteristics,
-            Machine: info.machine,
-            ImageContainsCode: info.contains_code.into(),
-            ImageFlags: flags,
-            LoaderFlags: info.loader_flags,
-            ImageFileSize: info.file_size,
-            CheckSum: info.checksum,
-            ..SECTION_IMAGE_INFORMATION::default()
-        })
+    }
+}
+
+/// `SECTION_IMAGE_INFORMATION` of an image at a base, as the bytes that queries return.
+pub fn image_information(info: &ImageInfo, base: Va) -> [u8; 0x40] {
+    zerocopy::transmute!(information(info, base.0))
+}
+
+fn information(info: &ImageInfo, base: u64) -> SECTION_IMAGE_INFORMATION {
+    let mut flags = 0;
+    if base != info.base {
+        flags |= IMAGE_FLAGS_DYNAMICALLY_RELOCATED;
+    }
+    if info.flat {
+        flags |= IMAGE_FLAGS_MAPPED_FLAT;
+    }
+    if info.base < 1 << 32 {
+        flags |= IMAGE_FLAGS_BASE_BELOW_4GB;
+    }
+    SECTION_IMAGE_INFORMATION {
+        TransferAddress: match info.entry_rva {
+            0 => 0,
+            rva => base.wrapping_add(u64::from(rva)),
+        },
+        MaximumStackSize: info.stack_reserve,
+        CommittedStackSize: info.stack_commit,
+        SubSystemType: info.subsystem.into(),
+        SubSystemMajorVersion: info.subsystem_major,
+        SubSystemMinorVersion: info.subsystem_minor,
+        MajorOperatingSystemVersion: info.os_major,
+        MinorOperatingSystemVersion: info.os_minor,
+        ImageCharacteristics: info.characteristics,
+        DllCharacteristics: info.dll_characteristics,
+        Machine: info.machine,
+        ImageContainsCode: info.contains_code.into(),
+        ImageFlags: flags,
+        LoaderFlags: info.loader_flags,
+        ImageFileSize: info.file_size,
+        CheckSum: info.checksum,
+        ..SECTION_IMAGE_INFORMATION::default()
     }
 }
 

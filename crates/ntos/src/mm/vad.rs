@@ -179,6 +179,20 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// What `ZeroBits` asks for: 0 nothing, 1 to 21 so many zero bits at the top of a 32-bit address, and from 32 a
+    /// mask of the bits that may be set. `None` for a value that NT refuses.
+    pub fn of_zero_bits(zero_bits: u64) -> Option<Self> {
+        match zero_bits {
+            0 => Some(Limits::default()),
+            1..=21 => Some(Limits::below(1 << (32 - zero_bits))),
+            22..=31 => None,
+            mask => {
+                let highest = u64::MAX >> mask.leading_zeros();
+                Some(Limits::below(highest.saturating_add(1).min(USER_END)))
+            }
+        }
+    }
+
     /// The ordinary place, but below `end`.
     pub fn below(end: u64) -> Self {
         Limits { end, ..Limits::default() }
@@ -368,6 +382,18 @@ mod tests {
         assert_eq!(down(0x1_0000, 0x6_0000), Ok(0x4_0000));
         assert_eq!(down(0x4_0000, 0x6_0000), Ok(0x1_0000));
         assert_eq!(down(0x5_0000, 0x6_0000), Err(STATUS_NO_MEMORY));
+    }
+
+    #[test]
+    fn zero_bits_count_or_mask() {
+        let end = |bits| Limits::of_zero_bits(bits).map(|limits| limits.end);
+        assert_eq!(end(0), Some(USER_END));
+        assert_eq!(end(1), Some(0x8000_0000));
+        assert_eq!(end(21), Some(0x800));
+        assert_eq!(end(22), None);
+        assert_eq!(end(0x7FFF_FFFF), Some(0x8000_0000));
+        assert_eq!(end(u64::MAX), Some(USER_END));
+        assert_eq!(end(0x4000_0000), Some(0x8000_0000));
     }
 
     #[test]

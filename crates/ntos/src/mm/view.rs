@@ -61,7 +61,7 @@ pub fn map_section(
     match &section.kind {
         SectionKind::Image(segment) => {
             let no_execute = section.attributes & abi::mm::SEC_NOCACHE != 0;
-            map_image(k, process, segment, request, no_execute)
+            map_segment(k, process, segment, request, no_execute)
         }
         SectionKind::Data(segment) => {
             if !section.protect.is_compatible(request.protect) {
@@ -77,7 +77,12 @@ pub fn map_section(
     }
 }
 
-fn map_image(
+/// Maps an image section whole, where it can be, and returns its base.
+pub fn map_image(k: &mut Kernel, process: &Process, section: &ObRef<Section>) -> NtResult<Va> {
+    map_section(k, process, section, &MapRequest::default()).map(|(base, _, _)| base)
+}
+
+fn map_segment(
     k: &mut Kernel,
     process: &Process,
     segment: &Arc<ImageSegment>,

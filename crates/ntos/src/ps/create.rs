@@ -4,11 +4,11 @@
 //! context that enters `ntdll!LdrInitializeThunk` with the context of `RtlUserThreadStart` to continue at.
 //! Layouts: observation of the DLLs that read them, and the public TEB and PEB layouts.
 
+use abi::NtResult;
 use abi::context::{CONTEXT, CONTEXT_ALL};
 use abi::ob::OBJ_INHERIT;
 use abi::ps::{USER_SHARED_DATA, params as params_field, peb, teb};
 use abi::status_table::*;
-use abi::NtResult;
 use cpu::{CpuState, reg, sreg};
 use guest_mem::Va;
 use zerocopy::IntoBytes;
@@ -81,12 +81,11 @@ impl ThreadRequest {
 
 /// The handles a child gets: the inheritable ones (or those of a list), and its standard handles.
 pub fn inherited_handles(
-    _k: &mut Kernel,
     parent: &ObRef<Process>,
     parameters: &ProcessParameters,
     inherit: bool,
     list: Option<&[u64]>,
-) -> NtResult<HandleTable> {
+) -> HandleTable {
     let table = parent.handles.open();
     let wanted = |handle: u64, entry: &HandleEntry| {
         let standard = parameters.standard.contains(&handle)
@@ -98,11 +97,16 @@ pub fn inherited_handles(
             standard
         }
     };
-    Ok(table.inherit_where(wanted))
+    table.inherit_where(wanted)
 }
 
 fn allocate(k: &mut Kernel, process: &Process, size: u64, protect: u32) -> NtResult<Va> {
-    let (base, _) = mm::allocate(k, process, None, size, true, protect, 0)?;
+    let (base, _) = mm::allocate(k, process, None, size, true, protect, Default::default())?;
+    Ok(base)
+}
+
+fn map_image(k: &mut Kernel, process: &Process, section: &ObRef<Section>) -> NtResult<Va> {
+    let (base, _, _) = mm::map_section(k, process, section, &mm::MapRequest::default())?;
     Ok(base)
 }
 
@@ -118,7 +122,7 @@ fn put<T: IntoBytes + zerocopy::Immutable>(
 /// Makes a process without threads.
 pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef<Process>> {
     let ProcessRequest { section, path, parameters, parent, handles, token } = request;
-    let image = section.image().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
+    let image = section.image().cloned().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
     let (tables, space) = mm::new_address_space(k)?;
     let pid = k.ps.allocate_id();
     let created = k.system_time();
@@ -136,6 +140,7 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
         win32_path: parameters.image_path.clone(),
         command_line: parameters.command_line.clone(),
         image: Some(image),
+        image_section: Some(section.clone()),
         created,
         priority_class: 2,
         hard_error_mode,
@@ -168,11 +173,8 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
     }
 }
 
-/// Makes the System process and a thread of it that never runs guest code: the kernel's own context.
-pub fn create_system_process(
-    k: &mut Kernel,
-    token: ObRef<Token>,
-) -> NtResult<(ObRef<Process>, ObRef<Thread>)> {
+/// Makes the System process, whose handles and token the kernel uses for itself.
+pub fn create_system_process(k: &mut Kernel, token: ObRef<Token>) -> NtResult<ObRef<Process>> {
     const SYSTEM_PID: u64 = 4;
     let (tables, space) = mm::new_address_space(k)?;
     let created = k.system_time();
@@ -195,11 +197,7 @@ pub fn create_system_process(
     )?;
     process.header.dispatcher().initialize(&k.ram, abi::ke::PROCESS, 0);
     k.ps.processes.insert(SYSTEM_PID, process.clone());
-    let body =
-        Thread::new(0, process.clone(), Va(0), Va(0), CpuState::kernel_mode(), 8);
-    let thread = ob::create(k, body)?;
-    thread.header.dispatcher().initialize(&k.ram, abi::ke::THREAD, 0);
-    Ok((process, thread))
+    Ok(process)
 }
 
 /// Maps the images and writes PEB and parameters.
@@ -213,12 +211,12 @@ fn fill(
         Some(images) => (images.ntdll.clone(), images.api_sets.clone()),
         None => return Err(STATUS_DLL_NOT_FOUND),
     };
-    let ntdll_base = mm::map_image(k, process, &ntdll)?;
-    let image_base = mm::map_image(k, process, section)?;
-    let api_set_base = mm::map_image(k, process, &api_sets)?;
+    let ntdll_base = map_image(k, process, &ntdll)?;
+    let image_base = map_image(k, process, section)?;
+    let api_set_base = map_image(k, process, &api_sets)?;
     let api_set_image = api_sets.image().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
-    let api_set_rva = api_set_image.section_rva(".apiset").ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
-    let api_set_map = api_set_base.0 + u64::from(api_set_rva);
+    let api_set_section = api_set_image.section(".apiset").ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
+    let api_set_map = api_set_base.0 + u64::from(api_set_section.rva);
 
     let ntdll_image = ntdll.image().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
     let export = |name: &str| ntdll_image.export(name).map(|rva| Va(ntdll_base.0 + u64::from(rva)));
@@ -242,11 +240,11 @@ fn fill(
     }
 
     let block = parameters.to_block(Va(0));
-    let params_base = allocate(k, process, block.len() as u64, mm::PAGE_READWRITE)?;
+    let params_base = allocate(k, process, block.len() as u64, abi::mm::PAGE_READWRITE)?;
     mm::copy_to(k, process, params_base, &parameters.to_block(params_base))?;
     debug_assert_eq!(params_field::LENGTH, 4);
 
-    let peb_base = allocate(k, process, peb::BLOCK, mm::PAGE_READWRITE)?;
+    let peb_base = allocate(k, process, peb::BLOCK, abi::mm::PAGE_READWRITE)?;
     let at = |offset: u64| peb_base.0 + offset;
     let (subsystem, major, minor) = {
         let mut state = process.state.open();
@@ -254,7 +252,7 @@ fn fill(
         state.ntdll = entries;
         state.image_base = image_base;
         let image = state.image.as_ref().ok_or(STATUS_INVALID_IMAGE_FORMAT)?;
-        (image.subsystem, image.subsystem_major, image.subsystem_minor)
+        (image.subsystem, image.subsystem_version.0, image.subsystem_version.1)
     };
     let session = process.state.open().session;
     put(k, process, at(peb::IMAGE_BASE_ADDRESS), image_base.0)?;
@@ -279,12 +277,12 @@ const CRITICAL_SECTION_TIMEOUT: i64 = -25_920_000_000_000;
 
 /// `mov r10, rcx; mov eax, USERLAND_CALL; syscall; ret` in a page of its own.
 fn unix_call_stub(k: &mut Kernel, process: &Process) -> NtResult<Va> {
-    let page = allocate(k, process, guest_mem::PAGE_SIZE, mm::PAGE_READWRITE)?;
+    let page = allocate(k, process, guest_mem::PAGE_SIZE, abi::mm::PAGE_READWRITE)?;
     let mut code = vec![0x4C, 0x8B, 0xD1, 0xB8];
     code.extend(USERLAND_CALL.to_le_bytes());
     code.extend([0x0F, 0x05, 0xC3]);
     mm::copy_to(k, process, page, &code)?;
-    mm::protect(k, process, page, guest_mem::PAGE_SIZE, mm::PAGE_EXECUTE_READ)?;
+    mm::protect(k, process, page, guest_mem::PAGE_SIZE, abi::mm::PAGE_EXECUTE_READ)?;
     Ok(page)
 }
 
@@ -299,7 +297,7 @@ pub fn create_thread(
     }
     let (entries, peb_base, reserve) = {
         let state = process.state.open();
-        let image_reserve = state.image.as_ref().map_or(0, |image| image.stack_reserve);
+        let image_reserve = state.image.as_ref().map_or(0, |image| image.stack.0);
         (state.ntdll, state.peb, image_reserve)
     };
     let wanted = match request.stack_reserve {
@@ -308,8 +306,8 @@ pub fn create_thread(
     };
     let size = wanted.max(MINIMUM_STACK).next_multiple_of(0x10000);
     let tid = k.ps.allocate_id();
-    let teb_base = allocate(k, process, teb::BLOCK, mm::PAGE_READWRITE)?;
-    let stack = match allocate(k, process, size, mm::PAGE_READWRITE) {
+    let teb_base = allocate(k, process, teb::BLOCK, abi::mm::PAGE_READWRITE)?;
+    let stack = match allocate(k, process, size, abi::mm::PAGE_READWRITE) {
         Ok(stack) => stack,
         Err(status) => {
             mm::free(k, process, teb_base)?;
@@ -321,11 +319,7 @@ pub fn create_thread(
 
     let mut first = CpuState::user_mode();
     first.rip = entries.rtl_user_thread_start.0;
-    if let Some([rcx, rdx, rsp]) = first
-        .gpr
-        .get_disjoint_mut([reg::RCX, reg::RDX, reg::RSP])
-        .ok()
-    {
+    if let Some([rcx, rdx, rsp]) = first.gpr.get_disjoint_mut([reg::RCX, reg::RDX, reg::RSP]).ok() {
         *rcx = request.start.0;
         *rdx = request.argument;
         *rsp = top - 0x28;

@@ -30,11 +30,7 @@ pub fn terminate_thread(k: &mut Kernel, thread: &ObRef<Thread>, status: NtStatus
 }
 
 /// Tells every thread of a process to end.
-pub fn terminate_process(
-    k: &mut Kernel,
-    process: &ObRef<Process>,
-    status: NtStatus,
-) {
+pub fn terminate_process(k: &mut Kernel, process: &ObRef<Process>, status: NtStatus) {
     let threads = {
         let mut state = process.state.open();
         state.exit_status.get_or_insert(status);

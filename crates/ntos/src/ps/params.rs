@@ -54,7 +54,7 @@ const MAX_ENVIRONMENT: u64 = 1 << 22;
 impl ProcessParameters {
     /// Captures normalized parameters from the caller's memory.
     pub fn capture(cx: &mut ServiceCx<'_>, at: Va) -> NtResult<Self> {
-        let mut word = |cx: &mut ServiceCx<'_>, offset: u64| cx.read::<u64>(Va(at.0 + offset));
+        let word = |cx: &mut ServiceCx<'_>, offset: u64| cx.read::<u64>(Va(at.0 + offset));
         let console_handle = word(cx, field::CONSOLE_HANDLE)?;
         let console_flags = word(cx, field::CONSOLE_FLAGS)? as u32;
         let standard = [
@@ -69,7 +69,7 @@ impl ProcessParameters {
         }
         let process_group = word(cx, field::PROCESS_GROUP_ID)? as u32;
         let normalized = cx.read::<u32>(Va(at.0 + field::FLAGS))? & field::NORMALIZED != 0;
-        let mut string = |cx: &mut ServiceCx<'_>, offset: u64| -> NtResult<UnicodeString> {
+        let string = |cx: &mut ServiceCx<'_>, offset: u64| -> NtResult<UnicodeString> {
             let mut raw = cx.read::<UNICODE_STRING>(Va(at.0 + offset))?;
             if !normalized && raw.Buffer != 0 {
                 raw.Buffer = raw.Buffer.wrapping_add(at.0);
@@ -115,7 +115,7 @@ impl ProcessParameters {
     /// The block as it lies at `base` in the new process, normalized.
     pub fn to_block(&self, base: Va) -> Vec<u8> {
         let mut block = vec![0u8; field::SIZE as usize];
-        let mut put = |block: &mut Vec<u8>, offset: u64, bytes: &[u8]| {
+        let put = |block: &mut Vec<u8>, offset: u64, bytes: &[u8]| {
             let offset = offset as usize;
             if let Some(slot) = block.get_mut(offset..offset + bytes.len()) {
                 slot.copy_from_slice(bytes);

@@ -44,6 +44,8 @@ pub struct ProcessState {
     pub image_path: UnicodeString,
     /// The main image as mapped.
     pub image: Option<Arc<crate::mm::ImageInfo>>,
+    /// The section it was mapped from.
+    pub image_section: Option<ObRef<crate::mm::Section>>,
     /// Where the main image is mapped.
     pub image_base: Va,
     /// Addresses in this process's `ntdll`.

@@ -20,11 +20,7 @@ pub struct Reply {
 
 impl Reply {
     /// An answer of fixed size: any other buffer length is `STATUS_INFO_LENGTH_MISMATCH`.
-    pub fn exact<T: IntoBytes + Immutable>(
-        &self,
-        cx: &mut ServiceCx<'_>,
-        value: &T,
-    ) -> NtResult {
+    pub fn exact<T: IntoBytes + Immutable>(&self, cx: &mut ServiceCx<'_>, value: &T) -> NtResult {
         let bytes = value.as_bytes();
         if self.length as usize != bytes.len() {
             return Err(STATUS_INFO_LENGTH_MISMATCH);
@@ -49,12 +45,7 @@ impl Reply {
     }
 
     /// An answer of varying size: a short buffer gets `short` and the needed length, and nothing else.
-    pub fn whole(
-        &self,
-        cx: &mut ServiceCx<'_>,
-        bytes: &[u8],
-        short: abi::NtStatus,
-    ) -> NtResult {
+    pub fn whole(&self, cx: &mut ServiceCx<'_>, bytes: &[u8], short: abi::NtStatus) -> NtResult {
         self.store_length(cx, bytes.len())?;
         if (self.length as usize) < bytes.len() {
             return Err(short);

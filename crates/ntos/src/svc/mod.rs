@@ -37,8 +37,8 @@ mod win32k;
 
 pub use args::{Arg, ArgCursor, ArgTrace, GuestValue, Handle, In, InOut, Out, RawArgs};
 pub use cx::{AsyncCx, Executive, Mode, ObjectAttributes, ServiceCx};
-pub use userland::NTDLL_LIBRARY;
 pub use table::{Call, Handler, ServiceDef, ServiceFuture, ServiceTable, Support};
+pub use userland::NTDLL_LIBRARY;
 
 /// Collects the services of a file: `service_table! { SERVICES: nt_close, nt_create_event }`.
 #[macro_export]

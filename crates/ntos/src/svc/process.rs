@@ -17,8 +17,10 @@ use crate::ustr::UnicodeString;
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
-use super::thread::{NtStatusArg, answer_attributes, cpu_time, read_attributes, unknown_class};
-use super::{AsyncCx, Handle, In, Out, ServiceCx};
+use super::thread::{
+    NtStatusArg, PS_ATTRIBUTE, answer_attributes, cpu_time, read_attributes, unknown_class,
+};
+use super::{Handle, In, Out, ServiceCx};
 
 enum_arg! {
     /// `PROCESSINFOCLASS`.
@@ -161,22 +163,15 @@ fn nt_query_information_process(
     {
         return Err(STATUS_ACCESS_DENIED);
     }
-    let reply = Reply {
-        buffer: process_information,
-        length: process_information_length,
-        return_length,
-    };
+    let reply =
+        Reply { buffer: process_information, length: process_information_length, return_length };
     match process_information_class.0 {
         C::ProcessBasicInformation => {
             let value = {
                 let state = process.state.open();
                 let over = state.threads.is_empty();
                 PROCESS_BASIC_INFORMATION {
-                    exit_status: state
-                        .exit_status
-                        .filter(|_| over)
-                        .unwrap_or(STATUS_PENDING)
-                        .0,
+                    exit_status: state.exit_status.filter(|_| over).unwrap_or(STATUS_PENDING).0,
                     _pad0: 0,
                     peb: state.peb.0,
                     affinity: 1,
@@ -256,10 +251,8 @@ fn nt_query_information_process(
             reply.exact(cx, &cookie)
         }
         C::ProcessImageInformation => {
-            let image = process.state.open().image.clone().ok_or(STATUS_INVALID_PARAMETER)?;
-            let base = process.state.open().image_base;
-            let information = crate::mm::image_information(&image, base);
-            reply.whole(cx, &information, STATUS_INFO_LENGTH_MISMATCH)
+            let information = image_information(&process)?;
+            reply.exact(cx, &information)
         }
         C::ProcessCycleTime => {
             let threads = process.state.open().threads.clone();
@@ -330,8 +323,7 @@ fn nt_set_information_process(
         C::ProcessWineMakeProcessSystem => {
             need(8)?;
             // The event that the last user process's exit would set: nothing here ends that way.
-            let event =
-                crate::ex::event::create_event(cx.k, abi::ke::NOTIFICATION_EVENT, false)?;
+            let event = crate::ex::event::create_event(cx.k, abi::ke::NOTIFICATION_EVENT, false)?;
             let handle = cx.open_handle(&event, abi::ob::SYNCHRONIZE, 0)?;
             cx.write(process_information, &handle)?;
         }
@@ -357,8 +349,8 @@ const CREATE_SUSPENDED: u32 = 1;
 
 /// Creates a process and its first thread from an image file.
 #[service(Partial("no jobs, no debug objects, no section or priority attributes"))]
-async fn nt_create_user_process(
-    cx: &AsyncCx,
+fn nt_create_user_process(
+    cx: &mut ServiceCx<'_>,
     process_handle: Out<HandleValue>,
     thread_handle: Out<HandleValue>,
     process_desired_access: AccessMask,
@@ -371,104 +363,97 @@ async fn nt_create_user_process(
     create_info: Va,
     attribute_list: Va,
 ) -> NtResult {
-    let (list, parameters, path, parent, token) = cx.with(|cx| {
-        let list = read_attributes(cx, attribute_list)?;
-        let parameters = ProcessParameters::capture(cx, process_parameters)?;
-        let mut path = None;
-        let mut parent = cx.process().clone();
-        let mut token = None;
-        for entry in &list {
-            match entry.attribute {
-                attribute::IMAGE_NAME => {
-                    let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
-                    let units = bytes.as_chunks::<2>().0.iter();
-                    path = Some(UnicodeString(units.map(|u| u16::from_le_bytes(*u)).collect()));
-                }
-                attribute::PARENT_PROCESS => {
-                    parent =
-                        cx.reference::<Process>(Handle(entry.value), PROCESS_CREATE_PROCESS)?;
-                }
-                attribute::TOKEN => {
-                    token = Some(cx.reference::<crate::se::Token>(Handle(entry.value), 1)?);
-                }
-                attribute::DEBUG_OBJECT => return Err(STATUS_NOT_SUPPORTED),
-                _ => {}
-            }
-        }
-        let path = path.ok_or(STATUS_INVALID_PARAMETER)?;
-        Ok((list, parameters, path, parent, token))
-    })?;
-    let file = crate::io::open_image_file(cx, &path).await?;
-    cx.with(|cx| {
-        let process_flags_of = |cx: &mut ServiceCx<'_>, oa| -> NtResult<u32> {
-            Ok(cx.capture_attributes(oa)?.map(|a| a.flags).unwrap_or_default())
-        };
-        let process_attributes = process_flags_of(cx, process_object_attributes)?;
-        let thread_attributes = process_flags_of(cx, thread_object_attributes)?;
-        process_handle.probe(cx)?;
-        thread_handle.probe(cx)?;
-        let section = crate::mm::create_image_section(cx.k, file)?;
-        let inherit = process_flags & INHERIT_HANDLES != 0;
-        let handle_list = list.iter().find(|entry| entry.attribute == attribute::HANDLE_LIST);
-        let handle_list = match handle_list {
-            Some(entry) => {
-                let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
-                let chunks = bytes.as_chunks::<8>().0.iter();
-                Some(chunks.map(|h| u64::from_le_bytes(*h)).collect::<Vec<_>>())
-            }
-            None => None,
-        };
-        let handles = create::inherited_handles(
-            cx.k,
-            &parent,
-            &parameters,
-            inherit,
-            handle_list.as_deref(),
-        )?;
-        let token = token.unwrap_or_else(|| parent.token.open().clone());
-        let request = ProcessRequest {
-            section,
-            path: path.clone(),
-            parameters,
-            parent: Some(parent.clone()),
-            handles,
-            token,
-        };
-        let process = create::create_process(cx.k, request)?;
-        let thread = create_first_thread(cx, &process)?;
-        let new_process = cx.open_handle(&process, process_desired_access.0, process_attributes)?;
-        let new_thread = cx.open_handle(&thread, thread_desired_access.0, thread_attributes)?;
-        process_handle.write(cx, &HandleValue(new_process))?;
-        thread_handle.write(cx, &HandleValue(new_thread))?;
-        answer_attributes(cx, &list, &thread)?;
-        for entry in list.iter().filter(|entry| entry.attribute == attribute::IMAGE_INFO) {
-            let (image, base) = {
-                let state = process.state.open();
-                (state.image.clone(), state.image_base)
-            };
-            let image = image.ok_or(STATUS_INTERNAL_ERROR)?;
-            let bytes = crate::mm::image_information(&image, base);
-            let length = bytes.len().min(entry.size as usize);
-            cx.write_bytes(Va(entry.value), bytes.get(..length).unwrap_or_default())?;
-        }
-        // PsCreateSuccess, and no more to say: the rest of the structure is for callers that share the section.
-        if create_info.0 != 0 {
-            cx.write(Va(create_info.0.wrapping_add(8)), &6u32)?;
-        }
-        if thread_flags & CREATE_SUSPENDED != 0 {
-            thread.sched.open().suspended = 1;
-        }
-        create::start_thread(cx.k, &thread);
-        Ok(STATUS_SUCCESS)
-    })
+    let list = read_attributes(cx, attribute_list)?;
+    let parameters = ProcessParameters::capture(cx, process_parameters)?;
+    let process_attributes = cx.capture_attributes(process_object_attributes)?.unwrap_or_default();
+    let thread_attributes = cx.capture_attributes(thread_object_attributes)?.unwrap_or_default();
+    process_handle.probe(cx)?;
+    thread_handle.probe(cx)?;
+    let inputs = creation_inputs(cx, &list)?;
+    let file = crate::io::open_image_file(cx.k, cx.process(), &inputs.path)?;
+    let section = crate::mm::create_image_section(cx.k, file)?;
+    let handles = create::inherited_handles(
+        &inputs.parent,
+        &parameters,
+        process_flags & INHERIT_HANDLES != 0,
+        inputs.handle_list.as_deref(),
+    );
+    let token = inputs.token.unwrap_or_else(|| inputs.parent.token.open().clone());
+    let request = ProcessRequest {
+        section,
+        path: inputs.path,
+        parameters,
+        parent: Some(inputs.parent),
+        handles,
+        token,
+    };
+    let process = create::create_process(cx.k, request)?;
+    let thread_request = ThreadRequest::first(&process)?;
+    let thread = create::create_thread(cx.k, &process, &thread_request)?;
+    let new_process =
+        cx.open_handle(&process, process_desired_access.0, process_attributes.flags)?;
+    let new_thread = cx.open_handle(&thread, thread_desired_access.0, thread_attributes.flags)?;
+    process_handle.write(cx, &HandleValue(new_process))?;
+    thread_handle.write(cx, &HandleValue(new_thread))?;
+    answer_attributes(cx, &list, &thread)?;
+    for entry in list.iter().filter(|entry| entry.attribute == attribute::IMAGE_INFO) {
+        let information = image_information(&process)?;
+        let bytes = information.as_bytes();
+        let length = bytes.len().min(entry.size as usize);
+        cx.write_bytes(Va(entry.value), bytes.get(..length).unwrap_or_default())?;
+    }
+    // PsCreateSuccess, and no more to say: the rest of the structure is for callers that share the section.
+    if create_info.0 != 0 {
+        cx.write(Va(create_info.0.wrapping_add(8)), &6u32)?;
+    }
+    if thread_flags & CREATE_SUSPENDED != 0 {
+        thread.sched.open().suspended = 1;
+    }
+    create::start_thread(cx.k, &thread);
+    Ok(STATUS_SUCCESS)
 }
 
-fn create_first_thread(
-    cx: &mut ServiceCx<'_>,
-    process: &ObRef<Process>,
-) -> NtResult<ObRef<crate::ps::Thread>> {
-    let request = ThreadRequest::first(process)?;
-    create::create_thread(cx.k, process, &request)
+/// What the attribute list says of a new process.
+struct CreationInputs {
+    path: UnicodeString,
+    parent: ObRef<Process>,
+    token: Option<ObRef<crate::se::Token>>,
+    handle_list: Option<Vec<u64>>,
+}
+
+fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<CreationInputs> {
+    let mut path = None;
+    let mut parent = cx.process().clone();
+    let (mut token, mut handle_list) = (None, None);
+    for entry in list {
+        match entry.attribute {
+            attribute::IMAGE_NAME => {
+                let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
+                let units = bytes.as_chunks::<2>().0.iter();
+                path = Some(UnicodeString(units.map(|u| u16::from_le_bytes(*u)).collect()));
+            }
+            attribute::PARENT_PROCESS => {
+                parent = cx.reference::<Process>(Handle(entry.value), PROCESS_CREATE_PROCESS)?;
+            }
+            attribute::TOKEN => {
+                token = Some(cx.reference::<crate::se::Token>(Handle(entry.value), 1)?);
+            }
+            attribute::HANDLE_LIST => {
+                let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
+                let handles = bytes.as_chunks::<8>().0.iter();
+                handle_list = Some(handles.map(|h| u64::from_le_bytes(*h)).collect());
+            }
+            attribute::DEBUG_OBJECT => return Err(STATUS_NOT_SUPPORTED),
+            _ => {}
+        }
+    }
+    let path = path.ok_or(STATUS_INVALID_PARAMETER)?;
+    Ok(CreationInputs { path, parent, token, handle_list })
+}
+
+fn image_information(process: &Process) -> NtResult<abi::mm::SECTION_IMAGE_INFORMATION> {
+    let section = process.state.open().image_section.clone();
+    section.and_then(|section| section.image_information()).ok_or(STATUS_INVALID_PARAMETER)
 }
 
 crate::service_table! {

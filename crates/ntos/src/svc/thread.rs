@@ -327,11 +327,7 @@ fn nt_set_context_thread(
 
 /// Continues at a context; with `test_alert`, pending user APCs run first.
 #[service]
-fn nt_continue(
-    cx: &mut ServiceCx<'_>,
-    context_record: In<CONTEXT>,
-    test_alert: bool,
-) -> NtResult {
+fn nt_continue(cx: &mut ServiceCx<'_>, context_record: In<CONTEXT>, test_alert: bool) -> NtResult {
     let record = context_record.read(cx)?;
     context::restore(&mut cx.thread.context.open(), &record);
     cx.thread.keep_context();

@@ -24,14 +24,9 @@ mod code {
 
 /// A call from a DLL of the userland to what would be its Unix half.
 #[service(Partial("only ntdll's debug output and precise time; no DLL has a Unix half here"))]
-fn nten_userland_call(
-    cx: &mut ServiceCx<'_>,
-    library: u64,
-    code: u32,
-    arguments: Va,
-) -> NtResult {
+fn nten_userland_call(cx: &mut ServiceCx<'_>, library: u64, code: u32, arguments: Va) -> NtResult {
     if library != NTDLL_LIBRARY {
-        let name = cx.k.mm.userland_library(library).unwrap_or_default();
+        let name = crate::mm::userland_module(cx.k, library).unwrap_or_default().to_owned();
         cx.k.notice_once(format!("{name}: unix call {code} is not implemented"));
         return Err(STATUS_NOT_IMPLEMENTED);
     }
