@@ -239,8 +239,8 @@ impl Generator {
         while program.steps.len() < count {
             let at = program.steps.len();
             let code = only.unwrap_or_else(|| self.rng.pick(&self.codes));
-            if count > at + 1 && TRANSCENDENTAL.contains(&code.mnemonic()) {
-                // Its result may differ in the last places, so nothing may use it.
+            if count > 1 && TRANSCENDENTAL.contains(&code.mnemonic()) {
+                // Its result may differ in the last places, and where it is defined depends on the operand.
                 continue;
             }
             let mut target = None;
@@ -388,6 +388,19 @@ pub(crate) fn flag_effects(instruction: &Instruction) -> (u32, bool) {
             undefined |= RflagsBits::OF | RflagsBits::AF;
             clears = false;
         }
+        // Intel's processors clear C1, AMD's leave it.
+        Mnemonic::Fcomi
+        | Mnemonic::Fcomip
+        | Mnemonic::Fucomi
+        | Mnemonic::Fucomip
+        | Mnemonic::Fcmovb
+        | Mnemonic::Fcmove
+        | Mnemonic::Fcmovbe
+        | Mnemonic::Fcmovu
+        | Mnemonic::Fcmovnb
+        | Mnemonic::Fcmovne
+        | Mnemonic::Fcmovnbe
+        | Mnemonic::Fcmovnu => undefined |= RflagsBits::C1,
         _ => {}
     }
     if instruction.has_rep_prefix() || instruction.has_repne_prefix() {

@@ -183,12 +183,12 @@ impl Inputs {
                     };
                     self.set_memory(target, value);
                 }
-                self.fill(target, kind);
-                self.compare_values(instruction, target);
                 if is_indirect_branch(instruction) {
                     let to = branch_target(&mut self.rng);
                     self.set_memory(target, to);
                 }
+                self.compare_values(instruction, target);
+                self.fill(target, kind);
             } else if is_indirect_branch(instruction) {
                 return false;
             }
