@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use guest_mem::Pfn;
+use guest_mem::{Pfn, Va};
 
 use crate::op::Op;
 
@@ -80,6 +80,8 @@ pub(crate) struct Cache {
     free: Vec<u32>,
     by_key: Map<Key, u32>,
     by_frame: Map<u64, Vec<u32>>,
+    /// Virtual pages, of any address space, that a block was decoded in.
+    pages: Map<u64, ()>,
     jumps: Box<[Jump; JUMPS]>,
     ops: usize,
 }
@@ -91,6 +93,7 @@ impl Cache {
             free: Vec::new(),
             by_key: Map::default(),
             by_frame: Map::default(),
+            pages: Map::default(),
             jumps: Box::new([Jump { va: 0, epoch: NEVER, block: 0 }; JUMPS]),
             ops: 0,
         }
@@ -127,11 +130,20 @@ impl Cache {
             }
         };
         self.by_key.insert(key, index);
+        self.pages.insert(page, ());
+        if second.is_some() {
+            self.pages.insert(page.wrapping_add(guest_mem::PAGE_SIZE), ());
+        }
         let frames = [Some(key.pa >> guest_mem::PAGE_SHIFT), second.map(|pfn| pfn.0)];
         for frame in frames.into_iter().flatten() {
             self.by_frame.entry(frame).or_default().push(index);
         }
         index
+    }
+
+    /// True if a block was decoded in a virtual page, so that links may rely on where it is mapped.
+    pub fn has_code(&self, va: Va) -> bool {
+        self.pages.contains_key(&va.page().0)
     }
 
     /// True when so much has been decoded that the cache should start anew.

@@ -41,6 +41,10 @@ impl Engine for Interpreter {
     }
 
     fn invalidate_page(&mut self, va: Va) {
+        // Links and jumps depend on translations of code pages alone.
+        if self.cache.has_code(va) {
+            self.core.new_epochs();
+        }
         self.core.invalidate_page(va);
     }
 
@@ -260,6 +264,7 @@ impl Interpreter {
         if self.cache.is_full() {
             self.cache = Cache::new();
             self.core.decoded = Vec::new();
+            self.core.simd = Vec::new();
             self.core.new_epochs();
         }
         let decoded = decode(&mut self.core, ram, rip, pa, mode)?;

@@ -10,6 +10,7 @@ use iced_x86::Instruction;
 
 use crate::engine::{Exit, vector};
 use crate::flags::Flags;
+use crate::fp::SimdOp;
 use crate::op::Op;
 use crate::state::{CpuState, flag, sreg};
 use crate::tlb::Tlb;
@@ -120,6 +121,8 @@ pub(crate) struct Core {
     pub assist: Option<Op>,
     /// Instructions that are executed from their decoded form.
     pub decoded: Vec<Instruction>,
+    /// Functions of vector operations.
+    pub simd: Vec<SimdOp>,
 }
 
 impl Core {
@@ -140,6 +143,7 @@ impl Core {
             at: At::default(),
             assist: None,
             decoded: Vec::new(),
+            simd: Vec::new(),
         }
     }
 
@@ -211,9 +215,8 @@ impl Core {
         self.tlb.reset(cr3, user, self.epochs);
     }
 
-    /// Forgets one page in all address spaces.
+    /// Forgets the data translations of one page in all address spaces.
     pub fn invalidate_page(&mut self, va: Va) {
-        self.new_epochs();
         for tlb in self.idle.iter_mut().chain([&mut self.tlb]) {
             tlb.invalidate(va);
         }

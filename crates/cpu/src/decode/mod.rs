@@ -4,6 +4,7 @@
 //! call, a return, at its length limit, or before an instruction that runs over into the next page (which is a block of
 //! its own). Key types: [`Mode`], [`decode`]. Neighbours: [`select`] chooses handlers, [`crate::cache`] keeps blocks.
 
+mod quiet;
 pub(crate) mod select;
 
 use guest_mem::{GuestRam, PAGE_SIZE, Pa, Pfn, Va};
@@ -13,10 +14,15 @@ use crate::cache::{Link, NEVER};
 use crate::engine::Exit;
 use crate::op::{Op, op_flag};
 use crate::processor::{Core, FS_BASE, GS_BASE, Stop, StopKind, ZERO};
+use quiet::{Effect, Quiet};
 use select::{Chosen, Flow};
 
 /// Instructions a block holds at most; also bounds the host stack, see [`crate::op`].
 const MAX_INSTRUCTIONS: usize = 64;
+/// Bytes of the longest instruction.
+const MAX_INSTRUCTION: usize = 15;
+/// Bytes of the longest block, and one instruction to look ahead.
+const MAX_BYTES: usize = (MAX_INSTRUCTIONS + 1) * MAX_INSTRUCTION;
 
 /// What the meaning of the same bytes depends on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,8 +61,10 @@ pub(crate) fn decode(
     mode: Mode,
 ) -> Result<Decoded, Exit> {
     mark(core, ram, pa.pfn());
-    let mut bytes = vec![0u8; (PAGE_SIZE - Va(rip).offset()) as usize];
-    ram.read(pa, &mut bytes);
+    let mut buffer = [0u8; MAX_BYTES];
+    let length = buffer.len().min((PAGE_SIZE - Va(rip).offset()) as usize);
+    let bytes = buffer.get_mut(..length).unwrap_or_default();
+    ram.read(pa, bytes);
     let mut builder = Builder {
         core,
         ops: Vec::new(),
@@ -64,8 +72,9 @@ pub(crate) fn decode(
         mode,
         page: Va(rip).page().0,
         retired: 0,
+        unseen: Vec::new(),
     };
-    let mut decoder = Decoder::with_ip(mode.bitness, &bytes, rip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(mode.bitness, bytes, rip, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
     decoder.decode_out(&mut instruction);
     if instruction.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes {
@@ -115,15 +124,15 @@ fn decode_crossing(
     builder: Builder<'_>,
     ram: &GuestRam,
     rip: u64,
-    mut bytes: Vec<u8>,
+    start: &[u8],
 ) -> Result<Decoded, Exit> {
     let mut builder = builder;
     let next_page = builder.page.wrapping_add(PAGE_SIZE);
     let second = builder.core.translate_code(ram, next_page)?;
     mark(builder.core, ram, second.pfn());
-    let mut more = [0u8; 15];
+    let mut more = [0u8; MAX_INSTRUCTION];
     ram.read(second, &mut more);
-    bytes.extend_from_slice(&more);
+    let bytes = [start, &more].concat();
     let mut decoder = Decoder::with_ip(builder.mode.bitness, &bytes, rip, DecoderOptions::NONE);
     let instruction = decoder.decode();
     if !matches!(builder.add(&instruction, None), Added::End) {
@@ -156,6 +165,8 @@ struct Builder<'a> {
     page: u64,
     /// Instructions so far.
     retired: usize,
+    /// Operations whose flags nobody has seen yet, and what may take their place if nobody will.
+    unseen: Vec<(usize, Quiet)>,
 }
 
 impl Builder<'_> {
@@ -170,6 +181,8 @@ impl Builder<'_> {
             op.len += next.len() as u8;
             self.retired += 2;
             op.stop = self.link(next.near_branch_target());
+            self.note_flags(instruction, &op);
+            self.unseen.clear();
             self.ops.push(op);
             return Added::Pair;
         }
@@ -185,6 +198,10 @@ impl Builder<'_> {
                 return Added::End;
             }
             Flow::Indirect => op.stop = self.stop(StopKind::Indirect),
+            Flow::Table(function) => {
+                op.imm = self.core.simd.len() as u64 | (op.imm & 0xFF) << 32;
+                self.core.simd.push(function);
+            }
             Flow::Slow => {
                 op.imm = self.core.decoded.len() as u64;
                 self.core.decoded.push(*instruction);
@@ -195,10 +212,34 @@ impl Builder<'_> {
                 op.stop = self.stop(StopKind::Assist);
             }
         }
+        if matches!(flow, Flow::Next) {
+            self.note_flags(instruction, &op);
+        } else {
+            self.unseen.clear();
+        }
         self.ops.push(op);
         match flow {
             Flow::Indirect | Flow::Assist => Added::End,
             _ => Added::One,
+        }
+    }
+
+    /// Finds operations whose flags are overwritten before anything can see them, and takes the flags from them.
+    fn note_flags(&mut self, instruction: &Instruction, op: &Op) {
+        match quiet::effect(instruction) {
+            Effect::None => return,
+            Effect::Sees => self.unseen.clear(),
+            Effect::Changes => {}
+            Effect::Overwrites => {
+                for (index, quiet) in self.unseen.drain(..) {
+                    if let Some(op) = self.ops.get_mut(index) {
+                        (op.handler, op.imm) = (quiet.handler, quiet.imm);
+                    }
+                }
+            }
+        }
+        if let Some(quiet) = quiet::quiet(instruction, op) {
+            self.unseen.push((self.ops.len(), quiet));
         }
     }
 

@@ -15,7 +15,8 @@ use crate::exec::transfer::{
     ByteSwap, Cmov, Exchange, Extend, Lea, LeaAny, Leave64, Mov, Nop, Pop, Push, Set, SignRdx,
     WidenRax,
 };
-use crate::exec::{slow, system, vector};
+use crate::exec::{packed, slow, system, vector};
+use crate::fp::SimdOp;
 use crate::op::{
     Byte1, Byte2, Cl, EaAny, EaBase, EaIndex, Handler, Imm, Mem, Op, Reg1, Reg2, op_flag, run,
 };
@@ -31,6 +32,8 @@ pub(crate) enum Flow {
     Jump,
     /// The handler sets the next address.
     Indirect,
+    /// The next one follows; `imm` will refer to the function, below the immediate byte.
+    Table(SimdOp),
     /// Executed from the decoded form, which `imm` will refer to.
     Slow,
     /// The same, by the run loop.
@@ -49,13 +52,13 @@ fn next(handler: Handler) -> Option<Chosen> {
 
 /// The effective-address kind of the memory operand.
 #[derive(Clone, Copy)]
-enum EaKind {
+pub(crate) enum EaKind {
     Base,
     Index,
     Any,
 }
 
-fn ea_kind(op: &Op) -> EaKind {
+pub(crate) fn ea_kind(op: &Op) -> EaKind {
     let cut = op.flags & (op_flag::ADDRESS_16 | op_flag::ADDRESS_32) != 0;
     if cut || op.segment != ZERO {
         EaKind::Any
@@ -84,6 +87,8 @@ macro_rules! by_ea {
         }
     };
 }
+
+pub(crate) use by_ea;
 
 macro_rules! by_size {
     ($size:expr, $T:ident => $body:expr) => {
@@ -170,7 +175,7 @@ pub(crate) fn condition(instruction: &Instruction) -> Option<u8> {
 
 /// Operand kinds of two-operand integer instructions.
 #[derive(Clone, Copy, PartialEq)]
-enum Form {
+pub(super) enum Form {
     RegReg,
     RegImm,
     RegMem,
@@ -178,7 +183,7 @@ enum Form {
     MemImm,
 }
 
-fn form(instruction: &Instruction) -> Option<Form> {
+pub(super) fn form(instruction: &Instruction) -> Option<Form> {
     let general = |index| {
         instruction.op_kind(index) == OpKind::Register && instruction.op_register(index).is_gpr()
     };
@@ -293,6 +298,7 @@ pub(crate) fn choose(instruction: &Instruction, mode: Mode, op: &mut Op) -> Chos
             .or_else(|| integer(instruction, mode, op))
             .or_else(|| arithmetic(instruction, op))
             .or_else(|| vector::choose(instruction, op).and_then(next))
+            .or_else(|| arithmetic_vector(instruction, op))
     };
     fast.unwrap_or_else(|| {
         if system::is_assisted(instruction, mode) {
@@ -540,6 +546,16 @@ fn arithmetic(instruction: &Instruction, op: &mut Op) -> Option<Chosen> {
         Mnemonic::Test => compare!(alu::And),
         _ => None,
     }
+}
+
+/// SSE arithmetic.
+fn arithmetic_vector(instruction: &Instruction, op: &Op) -> Option<Chosen> {
+    let packed::Chosen { handler, function } = packed::choose(instruction, op)?;
+    let flow = match function {
+        Some(function) => Flow::Table(function),
+        None => Flow::Next,
+    };
+    Some(Chosen { handler, flow })
 }
 
 fn shifts<K: shift::Kind>(instruction: &Instruction, op: &Op) -> Option<Chosen> {

@@ -91,6 +91,21 @@ impl<O: Binary, T: Int, D: Target<T>, S: Source<T>> Exec for Alu<O, T, D, S> {
     }
 }
 
+/// [`Alu`] where nobody sees the flags. Not for ADC and SBB, which read them.
+pub(crate) struct AluQuiet<O, T, D, S>(PhantomData<(O, T, D, S)>);
+
+impl<O: Binary, T: Int, D: Target<T>, S: Source<T>> Exec for AluQuiet<O, T, D, S> {
+    const STORES: bool = D::STORES;
+    #[inline(always)]
+    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get(core, op, ram)?;
+        let (a, slot) = D::open(core, op, ram)?;
+        // The compiler drops the flags with the scratch.
+        let result = O::apply(&mut Flags::default(), a, b);
+        D::close(core, op, ram, slot, result)
+    }
+}
+
 /// The flags of `A O B` alone: CMP and TEST.
 pub(crate) struct Compare<O, T, A, B>(PhantomData<(O, T, A, B)>);
 

@@ -7,6 +7,7 @@ pub(crate) mod alu;
 pub(crate) mod branch;
 pub(crate) mod cpuid;
 pub(crate) mod multiply;
+pub(crate) mod packed;
 pub(crate) mod shift;
 pub(crate) mod simd;
 pub(crate) mod slow;

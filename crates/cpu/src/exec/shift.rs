@@ -145,6 +145,21 @@ impl<K: Kind, T: Int, D: Target<T>, S: Source<u8>> Exec for Shift<K, T, D, S> {
     }
 }
 
+/// [`Shift`] by an immediate that is not zero, where nobody sees the flags. Not for RCL and RCR, which read them.
+pub(crate) struct ShiftQuiet<K, T, D>(PhantomData<(K, T, D)>);
+
+impl<K: Kind, T: Int, D: Target<T>> Exec for ShiftQuiet<K, T, D> {
+    const STORES: bool = D::STORES;
+    #[inline(always)]
+    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let count = masked::<T>(op.imm as u8);
+        let (value, slot) = D::open(core, op, ram)?;
+        // The compiler drops the flags with the scratch.
+        let result = K::apply(&mut Flags::default(), value, count);
+        D::close(core, op, ram, slot, result)
+    }
+}
+
 /// SHLD (`left`) or SHRD of `value`, filled from `from`.
 pub(crate) fn double<T: Int>(
     flags: &mut Flags,

@@ -75,7 +75,12 @@ fn source(
 }
 
 /// Runs a function that may set sticky flags, and raises #XM for an unmasked one.
-fn guarded<R>(core: &mut Core, op: &Op, f: impl FnOnce(&mut u32) -> R) -> Result<R, Stop> {
+#[inline(always)]
+pub(crate) fn guarded<R>(
+    core: &mut Core,
+    op: &Op,
+    f: impl FnOnce(&mut u32) -> R,
+) -> Result<R, Stop> {
     let mut mxcsr = core.cpu.mxcsr;
     let result = checked(&mut mxcsr, f);
     core.cpu.mxcsr = mxcsr;

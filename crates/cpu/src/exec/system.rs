@@ -444,6 +444,7 @@ pub(crate) fn assist(
         Mnemonic::Invlpg => {
             kernel_only(core, op)?;
             let va = EaAny::ea(core, op);
+            core.new_epochs();
             core.invalidate_page(Va(va));
         }
         Mnemonic::Mov => {
