@@ -45,7 +45,7 @@ impl EmulatedCpu {
     pub fn new() -> Self {
         let ram = GuestRam::new(1 << 20).expect("a megabyte of guest memory");
         let tables = PageTables::new(&ram).expect("a frame for the page table");
-        let mut page = |address: u64, bits: u64| {
+        let page = |address: u64, bits: u64| {
             let pfn = ram.alloc_zeroed().expect("a frame");
             tables
                 .set_entry(&ram, Va(address), Pte::new(pfn, bits | Pte::USER))

@@ -608,6 +608,14 @@ impl Maker {
                 Register::FS,
                 Register::GS,
             ])),
+            Kind::cr_reg => {
+                use Register::{CR0, CR2, CR3, CR4, CR8};
+                register(rng.pick(&[CR0, CR2, CR3, CR4, CR8]))
+            }
+            Kind::dr_reg => {
+                use Register::{DR0, DR1, DR2, DR3, DR6, DR7};
+                register(rng.pick(&[DR0, DR1, DR2, DR3, DR6, DR7]))
+            }
             Kind::es => register(Register::ES),
             Kind::cs => register(Register::CS),
             Kind::ss => register(Register::SS),
