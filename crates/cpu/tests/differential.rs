@@ -36,7 +36,7 @@ fn every_form_alone_agrees_with_the_host() {
 fn what_is_executed_is_compared_or_has_a_reason() {
     let mut emulated = EmulatedCpu::new();
     emulated.set_background(&[0; layout::SPACE]);
-    let mut made_any = 0;
+    let (mut made_any, mut wrong) = (0, Vec::new());
     for code in Code::values().filter(|&code| catalog::exclusion(code) == Some(catalog::NOT_IN_V2)) {
         let mut generator = Generator::new(seed(), vec![code]);
         for made in (0..5).filter_map(|_| generator.single(code)) {
@@ -46,8 +46,12 @@ fn what_is_executed_is_compared_or_has_a_reason() {
                 && outcome.state.gpr == made.case.state.gpr
                 && outcome.state.fx[..416] == made.case.state.fx[..416];
             let refused = matches!(outcome.ending(), Ending::Fault { vector: 6 | 13, .. });
-            assert!(hint || refused, "{code:?} does something that nothing compares: {:x?}", made.case.body());
+            if !(hint || refused) {
+                wrong.push(code);
+            }
         }
     }
+    wrong.dedup();
+    assert!(wrong.is_empty(), "these do something that nothing compares: {wrong:?}");
     assert!(made_any > 500, "{made_any}");
 }
