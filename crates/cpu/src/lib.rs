@@ -33,6 +33,7 @@ mod exec;
 mod flags;
 pub mod fp;
 mod fxsave;
+mod inspect;
 mod interpreter;
 mod memory;
 mod op;
@@ -41,5 +42,6 @@ mod state;
 mod tlb;
 
 pub use engine::{Clock, Engine, Exit, vector};
+pub use inspect::{describe_unsupported, is_privileged_instruction};
 pub use interpreter::Interpreter;
 pub use state::{CpuState, Segment, flag, reg, seg_attr, selector, sreg};

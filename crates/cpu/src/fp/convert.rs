@@ -162,7 +162,7 @@ pub fn cvtsd2ss(a: u64, mxcsr: &mut u32) -> u32 {
     }
     if host_suffices(*mxcsr) && a.is_plain() {
         let r = (f64::from_bits(a) as f32).to_bits();
-        if r.is_normal() {
+        if r.is_above_tiny() {
             return r;
         }
     }
@@ -219,4 +219,68 @@ pub(crate) fn cvtpi2ps(a: u64, mxcsr: &mut u32) -> u64 {
     let low = cvtsi2ss32(a & 0xFFFF_FFFF, mxcsr);
     let high = cvtsi2ss32(a >> 32, mxcsr);
     u64::from(low) | (u64::from(high) << 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::soft::{DE, IE};
+    use super::*;
+
+    const DEFAULT: u32 = 0x1F80;
+
+    fn with<R>(f: impl FnOnce(&mut u32) -> R) -> (R, u32) {
+        let mut mxcsr = DEFAULT;
+        let result = f(&mut mxcsr);
+        (result, mxcsr & 0x3F)
+    }
+
+    #[test]
+    fn truncation_and_rounding_at_the_limits() {
+        let d = f64::to_bits;
+        assert_eq!(with(|m| cvttsd2si32(d(-1.9), m)), (0xFFFF_FFFF, PE));
+        assert_eq!(with(|m| cvttsd2si32(d(2147483647.9), m)), (0x7FFF_FFFF, PE));
+        assert_eq!(with(|m| cvtsd2si32(d(2147483647.5), m)), (0x8000_0000, IE));
+        assert_eq!(with(|m| cvttsd2si32(d(-2147483648.5), m)), (0x8000_0000, PE));
+        assert_eq!(with(|m| cvttsd2si32(f64::NAN.to_bits(), m)), (0x8000_0000, IE));
+        assert_eq!(with(|m| cvttsd2si64(d(9.3e18), m)), (1 << 63, IE));
+        assert_eq!(with(|m| cvttsd2si64(d(-9223372036854775808.0), m)), (1 << 63, 0));
+        assert_eq!(with(|m| cvtsd2si64(d(2.5), m)), (2, PE));
+        assert_eq!(with(|m| cvtsd2si64(d(-3.5), m)), (-4i64 as u64, PE));
+        assert_eq!(with(|m| cvtsd2si64(1, m)), (0, PE));
+    }
+
+    #[test]
+    fn rounding_control_reaches_conversions() {
+        let mut up = DEFAULT | 2 << 13;
+        assert_eq!(cvtsd2si64(f64::to_bits(2.1), &mut up), 3);
+        assert_eq!(cvtsi2ss64((1 << 24) + 1, &mut up), ((1 << 24) as f32).to_bits() + 1);
+    }
+
+    #[test]
+    fn integers_become_floats_with_one_rounding() {
+        let big = (1u64 << 53) + 1;
+        assert_eq!(with(|m| cvtsi2sd64(big, m)), (((1u64 << 53) as f64).to_bits(), PE));
+        assert_eq!(with(|m| cvtsi2sd64(u64::MAX, m)), ((-1.0f64).to_bits(), 0));
+        assert_eq!(with(|m| cvtsi2ss32(0xFFFF_FFFE, m)), ((-2.0f32).to_bits(), 0));
+    }
+
+    #[test]
+    fn widening_and_narrowing() {
+        assert_eq!(with(|m| cvtss2sd(1, m)), (f64::from(f32::from_bits(1)).to_bits(), DE));
+        assert_eq!(with(|m| cvtss2sd(0x7F80_0001, m)), (0x7FF8_0000_2000_0000, IE));
+        assert_eq!(with(|m| cvtsd2ss(f64::to_bits(0.1), m)), (0.1f32.to_bits(), PE));
+        assert_eq!(with(|m| cvtsd2ss(1 << 63, m)), (1 << 31, 0));
+    }
+
+    #[test]
+    fn packed_conversions_place_their_lanes() {
+        let ints = from_dwords([1, u32::MAX, 7, 0x8000_0000]);
+        let (floats, _) = with(|m| cvtdq2ps(ints, m));
+        let expected = [1.0f32, -1.0, 7.0, -2147483648.0].map(f32::to_bits);
+        assert_eq!(floats, from_dwords(expected));
+        assert_eq!(with(|m| cvtps2dq(floats, m)), (ints, 0));
+        let doubles = cvtdq2pd(ints as u64);
+        assert_eq!(doubles, from_qwords([1.0f64, -1.0].map(f64::to_bits)));
+        assert_eq!(with(|m| cvtpd2dq(doubles, m)), (ints as u64, 0));
+    }
 }

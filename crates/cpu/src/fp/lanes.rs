@@ -54,8 +54,10 @@ pub(crate) fn from_qwords([low, high]: [u64; 2]) -> u128 {
 /// Applies `f` to each pair of bytes.
 #[inline]
 pub(crate) fn map_bytes(a: u128, b: u128, f: impl Fn(u8, u8) -> u8) -> u128 {
-    let (a, b) = (bytes(a), bytes(b));
-    from_bytes(std::array::from_fn(|i| f(a[i], b[i])))
+    let split = |x: u128| -> [u8; 16] { std::array::from_fn(|i| (x >> (8 * i)) as u8) };
+    let (a, b) = (split(a), split(b));
+    let r: [u8; 16] = std::array::from_fn(|i| f(a[i], b[i]));
+    r.iter().rev().fold(0, |acc, &lane| (acc << 8) | u128::from(lane))
 }
 
 /// Applies `f` to each pair of words.

@@ -630,3 +630,111 @@ fn general(code: Code) -> Option<SimdOp> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use iced_x86::{CpuidFeature, EncodingKind, Mnemonic};
+
+    use super::*;
+
+    /// Moves, cache control and state instructions, which the core does itself.
+    fn is_the_cores(mnemonic: Mnemonic) -> bool {
+        use Mnemonic::*;
+        matches!(
+            mnemonic,
+            Movaps | Movapd | Movups | Movupd | Movss | Movsd | Movlps | Movlpd | Movhps | Movhpd
+        ) || matches!(
+            mnemonic,
+            Movd | Movq | Movdqa | Movdqu | Lddqu | Movntps | Movntpd | Movntdq | Movntdqa
+        ) || matches!(
+            mnemonic,
+            Movntq | Movnti | Maskmovq | Maskmovdqu | Ldmxcsr | Stmxcsr | Emms | Clflush | Pause
+        ) || matches!(
+            mnemonic,
+            Prefetchnta | Prefetcht0 | Prefetcht1 | Prefetcht2 | Sfence | Lfence | Mfence | Rdpmc
+        )
+    }
+
+    #[test]
+    fn every_instruction_up_to_sse42_that_computes_is_here() {
+        use CpuidFeature::*;
+        let mut missing = Vec::new();
+        for code in Code::values() {
+            let ours = code
+                .cpuid_features()
+                .iter()
+                .any(|f| matches!(f, MMX | SSE | SSE2 | SSE3 | SSSE3 | SSE4_1 | SSE4_2));
+            let x87 = code.cpuid_features().contains(&FPU);
+            if ours
+                && !x87
+                && code.encoding() == EncodingKind::Legacy
+                && !is_the_cores(code.mnemonic())
+                && simd_lookup(code).is_none()
+            {
+                missing.push(code);
+            }
+        }
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    #[test]
+    fn alignment_is_required_of_sixteen_byte_sources_alone() {
+        for code in Code::values() {
+            let Some(SimdOp::Xmm { aligned, .. }) = simd_lookup(code) else { continue };
+            let memory = format!("{code:?}");
+            let narrow = ["xmmm64", "xmmm32", "xmmm16"].iter().any(|s| memory.contains(s));
+            assert_eq!(aligned, !narrow, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn compares_report_in_rflags() {
+        let Some(SimdOp::Flags { f, .. }) = simd_lookup(Code::Comisd_xmm_xmmm64) else {
+            panic!("COMISD is missing");
+        };
+        let bits = |x: f64| u128::from(x.to_bits());
+        let mut mxcsr = 0x1F80;
+        assert_eq!(f(bits(1.0), bits(2.0), &mut mxcsr), 1);
+        assert_eq!(f(bits(2.0), bits(2.0), &mut mxcsr), 0x40);
+        assert_eq!(f(bits(f64::NAN), bits(2.0), &mut mxcsr), 0x45);
+        assert_eq!(mxcsr & 1, 1);
+    }
+
+    /// Guest registers hold anything: no operand, immediate or MXCSR may panic.
+    #[test]
+    fn no_operation_panics() {
+        let mut state = 0x0123_4567_89AB_CDEFu64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for op in Code::values().filter_map(simd_lookup) {
+            for _ in 0..300 {
+                let sparse = next() & next() & next();
+                let a = u128::from(next()) << 64 | u128::from(next());
+                let b = a ^ u128::from(sparse) << (next() % 64);
+                let (imm, mut mxcsr) = (next() as u8, next() as u32);
+                let (low, other) = (a as u64, b as u64);
+                match op {
+                    SimdOp::Xmm { f, .. } => drop(f(a, b, imm, &mut mxcsr)),
+                    SimdOp::XmmMask { f } => drop(f(a, b, !a)),
+                    SimdOp::Mmx { f } => drop(f(low, other, imm)),
+                    SimdOp::FromGpr { f } => drop(f(a, other, imm, &mut mxcsr)),
+                    SimdOp::ToGpr { f } => drop(f(a, imm, &mut mxcsr)),
+                    SimdOp::Flags { f, .. } => assert_eq!(f(a, b, &mut mxcsr) & !0x8D5, 0),
+                    SimdOp::Str { f, explicit, .. } => {
+                        let length = explicit.then_some(low as i64);
+                        assert!(f(a, b, length, length, imm).index <= 16);
+                    }
+                    SimdOp::MmxFromXmm { f, .. } => drop(f(a, &mut mxcsr)),
+                    SimdOp::XmmFromMmx { f } => drop(f(a, other, &mut mxcsr)),
+                    SimdOp::MmxFromGpr { f } => drop(f(low, other, imm)),
+                    SimdOp::GprFromMmx { f } => assert!(f(low, imm) <= 0xFFFF),
+                    SimdOp::Crc32 { f } => assert!(f(low, other) <= u64::from(u32::MAX)),
+                }
+            }
+        }
+    }
+}

@@ -172,3 +172,60 @@ pub(crate) fn rsqrt(a: u32) -> u32 {
         _ => approximate(1.0 / f64::from(f32::from_bits(a)).sqrt()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn singles(lanes: [f32; 4]) -> u128 {
+        from_dwords(lanes.map(f32::to_bits))
+    }
+
+    #[test]
+    fn scalar_forms_keep_the_upper_lanes() {
+        let mut mxcsr = 0x1F80;
+        let (a, b) = (singles([1.0, 2.0, 3.0, 4.0]), singles([8.0, 8.0, 8.0, 8.0]));
+        assert_eq!(ss(a, b, &mut mxcsr, scalar::add), singles([9.0, 2.0, 3.0, 4.0]));
+        assert_eq!(ps(a, b, &mut mxcsr, scalar::mul), singles([8.0, 16.0, 24.0, 32.0]));
+        assert_eq!(mxcsr, 0x1F80);
+    }
+
+    #[test]
+    fn horizontal_and_alternating() {
+        let mut mxcsr = 0x1F80;
+        let (a, b) = (singles([1.0, 2.0, 3.0, 4.0]), singles([5.0, 7.0, 8.0, 10.0]));
+        let sums = horizontal_ps(a, b, &mut mxcsr, scalar::add);
+        assert_eq!(sums, singles([3.0, 7.0, 12.0, 18.0]));
+        assert_eq!(addsubps(a, b, &mut mxcsr), singles([-4.0, 9.0, -5.0, 14.0]));
+    }
+
+    #[test]
+    fn dot_products_choose_lanes_by_the_immediate() {
+        let mut mxcsr = 0x1F80;
+        let (a, b) = (singles([1.0, 2.0, 3.0, 4.0]), singles([5.0, 6.0, 7.0, 8.0]));
+        assert_eq!(dpps(a, b, 0xF1, &mut mxcsr), singles([70.0, 0.0, 0.0, 0.0]));
+        assert_eq!(dpps(a, b, 0x9C, &mut mxcsr), singles([0.0, 0.0, 37.0, 37.0]));
+    }
+
+    #[test]
+    fn a_dot_product_ends_at_an_unmasked_exception() {
+        // The products overflow; the sum of two infinities of unlike signs is not tried.
+        let a = singles([f32::MAX, f32::MAX, 0.0, 0.0]);
+        let b = singles([2.0, -2.0, 0.0, 0.0]);
+        let mut mxcsr = 0x1F80 & !0x400;
+        assert_eq!(checked(&mut mxcsr, |m| dpps(a, b, 0x31, m)), Err(0x08));
+    }
+
+    #[test]
+    fn approximations_keep_the_promised_error() {
+        for x in [1.0f32, 1.5, 3.0, 0.1, 7.7e20, 1.2e-30] {
+            let r = f64::from(f32::from_bits(rcp(x.to_bits()))) * f64::from(x);
+            assert!((r - 1.0).abs() <= 1.5 / 4096.0, "{x}");
+            let r = f64::from(f32::from_bits(rsqrt(x.to_bits()))) * f64::from(x).sqrt();
+            assert!((r - 1.0).abs() <= 1.5 / 4096.0, "{x}");
+        }
+        assert_eq!(rcp(0x8000_0001), 0xFF80_0000);
+        assert_eq!(rsqrt(0xBF80_0000), 0xFFC0_0000);
+        assert_eq!(rcp(0x7F80_0001), 0x7FC0_0001);
+    }
+}

@@ -43,17 +43,13 @@ macro_rules! lanewise {
 }
 
 lanewise! {
-    paddb, map_bytes, "Adds bytes.", |a, b| a.wrapping_add(b);
     paddw, map_words, "Adds words.", |a, b| a.wrapping_add(b);
     paddd, map_dwords, "Adds doublewords.", |a, b| a.wrapping_add(b);
     paddq, map_qwords, "Adds quadwords.", |a, b| a.wrapping_add(b);
-    psubb, map_bytes, "Subtracts bytes.", |a, b| a.wrapping_sub(b);
     psubw, map_words, "Subtracts words.", |a, b| a.wrapping_sub(b);
     psubd, map_dwords, "Subtracts doublewords.", |a, b| a.wrapping_sub(b);
     psubq, map_qwords, "Subtracts quadwords.", |a, b| a.wrapping_sub(b);
-    paddusb, map_bytes, "Adds unsigned bytes, saturating.", |a, b| a.saturating_add(b);
     paddusw, map_words, "Adds unsigned words, saturating.", |a, b| a.saturating_add(b);
-    psubusb, map_bytes, "Subtracts unsigned bytes, saturating.", |a, b| a.saturating_sub(b);
     psubusw, map_words, "Subtracts unsigned words, saturating.", |a, b| a.saturating_sub(b);
     paddsb, map_bytes, "Adds signed bytes, saturating.",
         |a, b| (a as i8).saturating_add(b as i8) as u8;
@@ -63,10 +59,6 @@ lanewise! {
         |a, b| (a as i8).saturating_sub(b as i8) as u8;
     psubsw, map_words, "Subtracts signed words, saturating.",
         |a, b| (a as i16).saturating_sub(b as i16) as u16;
-    pminub, map_bytes, "The lesser unsigned bytes.", |a, b| a.min(b);
-    pmaxub, map_bytes, "The greater unsigned bytes.", |a, b| a.max(b);
-    pminsb, map_bytes, "The lesser signed bytes.", |a, b| (a as i8).min(b as i8) as u8;
-    pmaxsb, map_bytes, "The greater signed bytes.", |a, b| (a as i8).max(b as i8) as u8;
     pminuw, map_words, "The lesser unsigned words.", |a, b| a.min(b);
     pmaxuw, map_words, "The greater unsigned words.", |a, b| a.max(b);
     pminsw, map_words, "The lesser signed words.", |a, b| (a as i16).min(b as i16) as u16;
@@ -76,12 +68,9 @@ lanewise! {
     pminsd, map_dwords, "The lesser signed doublewords.", |a, b| (a as i32).min(b as i32) as u32;
     pmaxsd, map_dwords, "The greater signed doublewords.",
         |a, b| (a as i32).max(b as i32) as u32;
-    pcmpeqb, map_bytes, "All ones where bytes are equal.", |a, b| mask!(u8, a == b);
     pcmpeqw, map_words, "All ones where words are equal.", |a, b| mask!(u16, a == b);
     pcmpeqd, map_dwords, "All ones where doublewords are equal.", |a, b| mask!(u32, a == b);
     pcmpeqq, map_qwords, "All ones where quadwords are equal.", |a, b| mask!(u64, a == b);
-    pcmpgtb, map_bytes, "All ones where signed bytes are greater.",
-        |a, b| mask!(u8, a as i8 > b as i8);
     pcmpgtw, map_words, "All ones where signed words are greater.",
         |a, b| mask!(u16, a as i16 > b as i16);
     pcmpgtd, map_dwords, "All ones where signed doublewords are greater.",
@@ -113,6 +102,89 @@ lanewise! {
     pabsb, map_bytes, "Absolute values of bytes.", |_a, b| (b as i8).unsigned_abs();
     pabsw, map_words, "Absolute values of words.", |_a, b| (b as i16).unsigned_abs();
     pabsd, map_dwords, "Absolute values of doublewords.", |_a, b| (b as i32).unsigned_abs();
+}
+
+/// The top bit of every byte.
+const TOPS: u128 = u128::from_le_bytes([0x80; 16]);
+
+/// Spreads bits that are top bits of bytes over those bytes.
+#[inline]
+fn spread(tops: u128) -> u128 {
+    (tops << 1).wrapping_sub(tops >> 7)
+}
+
+/// All ones where unsigned bytes of `a` are at least those of `b`.
+///
+/// The byte operations are the most frequent of all (string functions), and compilers do
+/// not see vectors in them; so they work on all sixteen bytes in one integer, with the top
+/// bits kept out of the carries.
+#[inline]
+fn at_least(a: u128, b: u128) -> u128 {
+    let low = (a | TOPS) - (b & !TOPS);
+    spread(((a & !b) | (!(a ^ b) & low)) & TOPS)
+}
+
+/// Adds bytes.
+#[inline]
+pub(crate) fn paddb(a: u128, b: u128) -> u128 {
+    ((a & !TOPS) + (b & !TOPS)) ^ ((a ^ b) & TOPS)
+}
+
+/// Subtracts bytes.
+#[inline]
+pub(crate) fn psubb(a: u128, b: u128) -> u128 {
+    ((a | TOPS) - (b & !TOPS)) ^ ((a ^ !b) & TOPS)
+}
+
+/// Subtracts unsigned bytes, saturating.
+#[inline]
+pub(crate) fn psubusb(a: u128, b: u128) -> u128 {
+    psubb(pmaxub(a, b), b)
+}
+
+/// Adds unsigned bytes, saturating.
+#[inline]
+pub(crate) fn paddusb(a: u128, b: u128) -> u128 {
+    !psubusb(!a, b)
+}
+
+/// The lesser unsigned bytes.
+#[inline]
+pub(crate) fn pminub(a: u128, b: u128) -> u128 {
+    let keep = at_least(a, b);
+    (b & keep) | (a & !keep)
+}
+
+/// The greater unsigned bytes.
+#[inline]
+pub(crate) fn pmaxub(a: u128, b: u128) -> u128 {
+    let keep = at_least(a, b);
+    (a & keep) | (b & !keep)
+}
+
+/// The lesser signed bytes.
+#[inline]
+pub(crate) fn pminsb(a: u128, b: u128) -> u128 {
+    pminub(a ^ TOPS, b ^ TOPS) ^ TOPS
+}
+
+/// The greater signed bytes.
+#[inline]
+pub(crate) fn pmaxsb(a: u128, b: u128) -> u128 {
+    pmaxub(a ^ TOPS, b ^ TOPS) ^ TOPS
+}
+
+/// All ones where bytes are equal.
+#[inline]
+pub(crate) fn pcmpeqb(a: u128, b: u128) -> u128 {
+    let x = a ^ b;
+    spread(!(((x & !TOPS) + !TOPS) | x) & TOPS)
+}
+
+/// All ones where signed bytes are greater.
+#[inline]
+pub(crate) fn pcmpgtb(a: u128, b: u128) -> u128 {
+    !at_least(b ^ TOPS, a ^ TOPS)
 }
 
 /// `PMADDWD`: sums of the products of neighbouring signed words.
@@ -313,4 +385,96 @@ pub(crate) fn movmskps(a: u128) -> u64 {
 #[inline]
 pub(crate) fn movmskpd(a: u128) -> u64 {
     qwords(a).iter().rev().fold(0, |acc, &lane| (acc << 1) | (lane >> 63))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::from_bytes;
+    use super::*;
+
+    /// Registers with many edge values next to each other.
+    fn samples() -> Vec<u128> {
+        let edges = [0x00, 0x01, 0x7F, 0x80, 0x81, 0xFF, 0x40, 0xC3];
+        let mut state = 0x9E37_79B9_7F4A_7C15u64;
+        (0..64)
+            .map(|_| {
+                from_bytes(std::array::from_fn(|_| {
+                    state =
+                        state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    edges[(state >> 61) as usize]
+                }))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn byte_operations_match_their_definitions() {
+        let cases: [(fn(u128, u128) -> u128, fn(u8, u8) -> u8); 10] = [
+            (paddb, u8::wrapping_add),
+            (psubb, u8::wrapping_sub),
+            (paddusb, u8::saturating_add),
+            (psubusb, u8::saturating_sub),
+            (pminub, u8::min),
+            (pmaxub, u8::max),
+            (pminsb, |a, b| (a as i8).min(b as i8) as u8),
+            (pmaxsb, |a, b| (a as i8).max(b as i8) as u8),
+            (pcmpeqb, |a, b| if a == b { 0xFF } else { 0 }),
+            (pcmpgtb, |a, b| if a as i8 > b as i8 { 0xFF } else { 0 }),
+        ];
+        for a in samples() {
+            for b in samples() {
+                for (i, (whole, lane)) in cases.iter().enumerate() {
+                    assert_eq!(whole(a, b), map_bytes(a, b, lane), "case {i}: {a:x} {b:x}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products() {
+        let a = from_words([0x8000, 0x8000, 2, 3, 0xFFFF, 1, 0, 0x7FFF]);
+        let b = from_words([0x8000, 0x8000, 5, 7, 0xFFFF, 9, 1, 0x7FFF]);
+        assert_eq!(dwords(pmaddwd(a, b)), [0x8000_0000, 31, 10, 0x3FFF_0001]);
+        assert_eq!(words(pmulhrsw(a, b))[0], 0x8000);
+        assert_eq!(words(pmulhuw(a, b))[4], 0xFFFE);
+        assert_eq!(words(pmulhw(a, b))[4], 0);
+        let saturated = pmaddubsw(from_bytes([0xFF; 16]), from_bytes([0x7F; 16]));
+        assert_eq!(words(saturated), [0x7FFF; 8]);
+    }
+
+    #[test]
+    fn shifts_beyond_the_lane() {
+        let a = from_words([0x8001; 8]);
+        assert_eq!(psllw(a, 16), 0);
+        assert_eq!(psraw(a, u64::MAX), u128::MAX);
+        assert_eq!(psrlw(a, 15), from_words([1; 8]));
+        assert_eq!(pslldq(1, 15), 1 << 120);
+        assert_eq!(psrldq(u128::MAX, 16), 0);
+    }
+
+    #[test]
+    fn sums_of_differences_and_the_least_word() {
+        let a = from_bytes(std::array::from_fn(|i| i as u8));
+        assert_eq!(psadbw(a, 0), from_qwords([28, 92]));
+        assert_eq!(words(mpsadbw(a, 0, 0))[..3], [6, 10, 14]);
+        assert_eq!(phminposuw(from_words([9, 4, 8, 3, 3, 7, 5, 6])), 3 | 3 << 16);
+    }
+
+    #[test]
+    fn horizontal_sums_take_the_first_operand_low() {
+        let a = from_words([1, 2, 3, 4, 5, 6, 7, 8]);
+        let b = from_words([0x7FFF, 1, 0, 0, 0, 0, 0, 9]);
+        assert_eq!(words(phw(a, b, Horizontal::Add)), [3, 7, 11, 15, 0x8000, 0, 0, 9]);
+        assert_eq!(words(phw(a, b, Horizontal::AddSaturated))[4], 0x7FFF);
+        assert_eq!(phaddd_mm(0x5_0000_0003, 0x1_0000_0001), 0x2_0000_0008);
+    }
+
+    #[test]
+    fn masks_and_tests() {
+        assert_eq!(pmovmskb(0x80 << 120 | 0x80), 0x8001);
+        assert_eq!(movmskps(1 << 127 | 1 << 31), 9);
+        assert_eq!(movmskpd(1 << 127), 2);
+        assert_eq!(ptest(0b0110, 0b1001), 0x40);
+        assert_eq!(ptest(0b0111, 0b0011), 1);
+    }
 }

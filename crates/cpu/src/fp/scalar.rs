@@ -4,7 +4,8 @@
 //! sticky flags. The fast path uses the host's own arithmetic: with rounding to nearest,
 //! operands zero or normal and a result zero or normal, the host (whose environment Rust
 //! fixes at the IEEE default) gives the same bits, and the only flag that can arise is PE,
-//! so it must be set already. DAZ and FTZ do not matter then. Everything else goes
+//! so it must be set already, or the result be seen to be exact (programs that compute
+//! with whole numbers never set it). DAZ and FTZ do not matter then. Everything else goes
 //! through [`super::soft`].
 //!
 //! Source: Intel SDM volume 1, chapter 11 and appendix E.
@@ -35,6 +36,8 @@ pub(crate) trait Ieee: Copy + PartialEq {
     /// Zero or normal: not denormal, infinite or NaN.
     fn is_plain(self) -> bool;
     fn is_normal(self) -> bool;
+    /// Normal, and above the least normal number, which a tiny product may round to.
+    fn is_above_tiny(self) -> bool;
     fn is_zero(self) -> bool;
     fn is_nan(self) -> bool;
     fn is_denormal(self) -> bool;
@@ -109,6 +112,12 @@ macro_rules! ieee {
                 const ONE: $bits = 1 << $fraction;
                 const MAX: $bits = <$bits>::MAX >> 1 & !(ONE - 1);
                 (self & (<$bits>::MAX >> 1)).wrapping_sub(ONE) < MAX - ONE
+            }
+            #[inline]
+            fn is_above_tiny(self) -> bool {
+                const NEXT: $bits = (1 << $fraction) + 1;
+                const MAX: $bits = <$bits>::MAX >> 1 & !((1 << $fraction) - 1);
+                (self & (<$bits>::MAX >> 1)).wrapping_sub(NEXT) < MAX - NEXT
             }
             #[inline]
             fn is_zero(self) -> bool {
@@ -241,11 +250,28 @@ fn slow<T: Ieee>(operation: Operation, a: T, b: T, mxcsr: &mut u32) -> T {
     T::pack(result)
 }
 
+/// Whether `r`, which is `a + b` rounded to nearest, is exact.
+#[inline]
+fn sum_is_exact<T: Ieee>(a: T, b: T, r: T) -> bool {
+    // If r = a + b, then both differences come out exactly; Knuth's two-sum shows that
+    // otherwise one of them does not.
+    let b_again = r.host_sub(a);
+    let a_again = r.host_sub(b_again);
+    a_again.host_equal(a) && b_again.host_equal(b)
+}
+
+/// Whether the product of two normal numbers surely has no more bits than the format.
+#[inline]
+fn product_is_exact<T: Ieee>(a: T, b: T) -> bool {
+    let used = |x: T| T::FRACTION + 1 - (x.wide() | 1 << T::FRACTION).trailing_zeros();
+    used(a) + used(b) <= T::FRACTION + 1
+}
+
 #[inline]
 pub(crate) fn add<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_add(b);
-        if r.is_plain() {
+        if r.is_plain() && (*mxcsr & PE != 0 || sum_is_exact(a, b, r)) {
             return r;
         }
     }
@@ -254,9 +280,9 @@ pub(crate) fn add<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn sub<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_sub(b);
-        if r.is_plain() {
+        if r.is_plain() && (*mxcsr & PE != 0 || sum_is_exact(a, T::narrow(0).host_sub(b), r)) {
             return r;
         }
     }
@@ -265,10 +291,10 @@ pub(crate) fn sub<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn mul<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_mul(b);
-        // The least normal number may have been reached by rounding, never by being tiny.
-        if r.is_normal() || a.is_zero() || b.is_zero() {
+        let zero = a.is_zero() || b.is_zero();
+        if (r.is_above_tiny() && (*mxcsr & PE != 0 || product_is_exact(a, b))) || zero {
             return r;
         }
     }
@@ -277,9 +303,10 @@ pub(crate) fn mul<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn div<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_div(b);
-        if r.is_normal() {
+        let exact = || product_is_exact(r, b) && r.host_mul(b).host_equal(a);
+        if r.is_above_tiny() && (*mxcsr & PE != 0 || exact()) {
             return r;
         }
     }
@@ -288,9 +315,10 @@ pub(crate) fn div<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn sqrt<T: Ieee>(a: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() {
         let r = a.host_sqrt();
-        if !r.is_nan() {
+        let exact = || product_is_exact(r, r) && r.host_mul(r).host_equal(a);
+        if !r.is_nan() && (*mxcsr & PE != 0 || exact()) {
             return r;
         }
     }
@@ -482,4 +510,176 @@ pub(crate) fn round_integral<T: Ieee>(a: T, imm: u8, mxcsr: &mut u32) -> T {
     let mut env = Env::new(rounding, ALL);
     let sig = u128::from(n.magnitude) << 64;
     T::pack(soft::normalize_round(x.negative, 63, sig, &T::FORMAT, &mut env))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::soft::{OE, UE};
+    use super::*;
+
+    const DEFAULT: u32 = 0x1F80;
+
+    fn bits(x: f64) -> u64 {
+        x.to_bits()
+    }
+
+    /// Runs an operation and gives its result with the flags it raised.
+    fn run<T: Ieee>(f: fn(T, T, &mut u32) -> T, a: T, b: T, control: u32) -> (T, u32) {
+        let mut mxcsr = control & !ALL;
+        let result = f(a, b, &mut mxcsr);
+        (result, mxcsr & ALL)
+    }
+
+    /// Values at every edge of a format, as bits.
+    fn edges<T: Ieee>() -> Vec<T> {
+        let fraction = 1u64 << T::FRACTION;
+        let width = if T::FRACTION == 23 { 8 } else { 11 };
+        let infinity = ((1u64 << width) - 1) << T::FRACTION;
+        let one = (infinity >> 1) & infinity;
+        let sign = 1u64 << (T::FRACTION + width);
+        [
+            0,
+            1,
+            fraction - 1,
+            fraction,
+            fraction + 1,
+            one - 1,
+            one,
+            one + 1,
+            one + fraction,
+            one + fraction / 2,
+            infinity - 1,
+            infinity,
+            infinity + 1,
+            infinity + fraction / 2 + 5,
+        ]
+        .into_iter()
+        .flat_map(|x| [T::narrow(x), T::narrow(x | sign)])
+        .collect()
+    }
+
+    /// The host's path, with PE sticky or seeing exactness, against the integer path.
+    fn paths_agree<T: Ieee + std::fmt::Debug>(values: &[T]) {
+        type Function<T> = fn(T, T, &mut u32) -> T;
+        let cases: [(Function<T>, Function<T>); 5] = [
+            (add, |a, b, m| slow(Operation::Add, a, b, m)),
+            (sub, |a, b, m| slow(Operation::Sub, a, b, m)),
+            (mul, |a, b, m| slow(Operation::Mul, a, b, m)),
+            (div, |a, b, m| slow(Operation::Div, a, b, m)),
+            (|a, _, m| sqrt(a, m), |a, _, m| slow_sqrt(a, m)),
+        ];
+        for (i, (fast, exact)) in cases.into_iter().enumerate() {
+            for &a in values {
+                for &b in values {
+                    let expected = run(exact, a, b, DEFAULT);
+                    assert_eq!(run(fast, a, b, DEFAULT), expected, "{i}: {a:?} {b:?}");
+                    let mut sticky = DEFAULT | PE;
+                    assert_eq!(fast(a, b, &mut sticky), expected.0, "{i}: {a:?} {b:?}");
+                    assert_eq!(sticky & ALL, expected.1 | PE, "{i}: {a:?} {b:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn host_and_integer_arithmetic_agree_at_the_edges() {
+        paths_agree(&edges::<u32>());
+        paths_agree(&edges::<u64>());
+    }
+
+    #[test]
+    fn host_and_integer_arithmetic_agree_on_everyday_numbers() {
+        let numbers = [0.0, 1.0, -1.0, 3.0, 0.5, 0.1, 1e10, 16777217.0, 9007199254740993.0, 1e-5];
+        let more = numbers.iter().flat_map(|x| [*x, x * 7.0, x + 0.375, -x / 3.0, x * x]);
+        let doubles: Vec<f64> = more.collect();
+        paths_agree(&doubles.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+        paths_agree(&doubles.iter().map(|x| (*x as f32).to_bits()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn flags_of_the_five_exceptions() {
+        let tiny = 1u64 << 52;
+        assert_eq!(run(add, bits(1.0), bits(f64::EPSILON / 2.0), DEFAULT), (bits(1.0), PE));
+        assert_eq!(run(add, bits(1.0), bits(f64::EPSILON), DEFAULT).1, 0);
+        assert_eq!(run(div, bits(-3.0), 0, DEFAULT), (bits(f64::NEG_INFINITY), ZE));
+        let nan = 0xFFF8_0000_0000_0000;
+        assert_eq!(run(div, 0, 0u64, DEFAULT), (nan, IE));
+        assert_eq!(run(mul, bits(f64::MAX), bits(2.0), DEFAULT), (bits(f64::INFINITY), OE | PE));
+        assert_eq!(run(mul, tiny, bits(0.3), DEFAULT).1, UE | PE);
+        assert_eq!(run(mul, tiny, bits(0.5), DEFAULT), (tiny >> 1, 0));
+        assert_eq!(run(add, 1, bits(1.0), DEFAULT), (bits(1.0), DE | PE));
+    }
+
+    #[test]
+    fn unmasked_underflow_counts_exact_results() {
+        assert_eq!(run(mul, 1u64 << 52, bits(0.5), DEFAULT & !(UE << 7)).1, UE);
+    }
+
+    #[test]
+    fn daz_and_ftz_replace_denormals() {
+        assert_eq!(run(add, 5u64 | 1 << 63, 0, DEFAULT | DAZ), (0, 0));
+        assert_eq!(run(mul, 1u64 << 52, bits(-0.5), DEFAULT | FTZ), (1 << 63, UE | PE));
+        assert_eq!(run(min, 1u64, 2u64, DEFAULT | DAZ), (0, 0));
+    }
+
+    #[test]
+    fn rounding_control_decides_overflow_and_the_last_bit() {
+        let with = |rc: u32| DEFAULT | rc << 13;
+        let third: [u64; 4] =
+            std::array::from_fn(|rc| run(div, bits(1.0), bits(3.0), with(rc as u32)).0);
+        assert_eq!(third, [bits(1.0 / 3.0), bits(1.0 / 3.0), bits(1.0 / 3.0) + 1, third[1]]);
+        assert_eq!(run(add, bits(f64::MAX), bits(f64::MAX), with(3)).0, bits(f64::MAX));
+        assert_eq!(run(sub, bits(1.0), bits(1.0), with(1)).0, 1 << 63);
+    }
+
+    #[test]
+    fn the_first_nan_wins_and_is_quieted() {
+        let (signaling, quiet) = (0x7FF0_0000_0000_0001u64, 0xFFF8_0000_0000_0007u64);
+        assert_eq!(run(add, signaling, quiet, DEFAULT), (signaling | QUIET >> 11, IE));
+        assert_eq!(run(add, quiet, signaling, DEFAULT), (quiet, IE));
+        assert_eq!(run(add, bits(1.0), quiet, DEFAULT), (quiet, 0));
+    }
+
+    #[test]
+    fn minimum_is_the_second_operand_when_in_doubt() {
+        let nan = bits(f64::NAN);
+        assert_eq!(run(min, nan, bits(1.0), DEFAULT), (bits(1.0), IE));
+        assert_eq!(run(max, bits(1.0), nan, DEFAULT), (nan, IE));
+        assert_eq!(run(min, 0u64, 1 << 63, DEFAULT), (1 << 63, 0));
+        assert_eq!(run(max, 1u64 << 63, 0, DEFAULT), (0, 0));
+    }
+
+    #[test]
+    fn predicates_signal_on_quiet_nans_only_for_order() {
+        let nan = bits(f64::NAN);
+        for imm in 0..8 {
+            let mut mxcsr = DEFAULT;
+            let truth = predicate(bits(1.0), nan, imm, &mut mxcsr);
+            assert_eq!(truth, matches!(imm, 3..=6), "{imm}");
+            assert_eq!(mxcsr & IE != 0, matches!(imm, 1 | 2 | 5 | 6), "{imm}");
+        }
+    }
+
+    #[test]
+    fn checked_sees_an_exception_whose_flag_was_set_before() {
+        let mut mxcsr = (DEFAULT & !(ZE << 7)) | ZE;
+        let result = checked(&mut mxcsr, |m| div(bits(1.0), 0, m));
+        assert_eq!(result, Err(ZE));
+        assert_eq!(mxcsr & ALL, ZE);
+    }
+
+    #[test]
+    fn an_early_unmasked_exception_hides_late_ones() {
+        let mut mxcsr = DEFAULT & !(DE << 7);
+        assert_eq!(checked(&mut mxcsr, |m| add(1, bits(1.0), m)), Err(DE));
+    }
+
+    #[test]
+    fn round_integral_follows_the_immediate_or_mxcsr() {
+        let mut mxcsr = DEFAULT | 2 << 13;
+        assert_eq!(round_integral(bits(2.5), 0, &mut mxcsr), bits(2.0));
+        assert_eq!(round_integral(bits(2.5), 8 | 4, &mut mxcsr), bits(3.0));
+        assert_eq!(mxcsr & ALL, PE);
+        assert_eq!(round_integral(bits(-0.25), 3, &mut mxcsr), 1 << 63);
+    }
 }

@@ -313,3 +313,53 @@ pub(crate) fn pmovzxdq(a: u128) -> u128 {
     let a = dwords(a);
     from_qwords(std::array::from_fn(|i| u64::from(a[i])))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counting(from: u8) -> u128 {
+        from_bytes(std::array::from_fn(|i| from + i as u8))
+    }
+
+    #[test]
+    fn unpacks_and_packs() {
+        let (a, b) = (counting(0), counting(0x10));
+        assert_eq!(bytes(punpcklbw(a, b))[..4], [0, 0x10, 1, 0x11]);
+        assert_eq!(bytes(punpckhbw(a, b))[..4], [8, 0x18, 9, 0x19]);
+        assert_eq!(punpckhqdq(a, b), from_qwords([(a >> 64) as u64, (b >> 64) as u64]));
+        let words = from_words([0x7FFF, 0x8000, 0xFF, 0x100, 1, 0xFFFF, 0x80, 0]);
+        assert_eq!(bytes(packuswb(words, 0))[..8], [0xFF, 0, 0xFF, 0xFF, 1, 0, 0x80, 0]);
+        assert_eq!(bytes(packsswb(words, 0))[..8], [0x7F, 0x80, 0x7F, 0x7F, 1, 0xFF, 0x7F, 0]);
+        assert_eq!(pack_mm(packsswb, 0x0001_8000, 0x7FFF), 0x7F_0000_0180);
+    }
+
+    #[test]
+    fn shuffles() {
+        let a = counting(0);
+        let mut reversed = dwords(a);
+        reversed.reverse();
+        assert_eq!(dwords(pshufd(a, 0x1B)), reversed);
+        assert_eq!(pshufhw(a, 0xE4), a);
+        assert_eq!(words(pshuflw(a, 0x1B))[..5], [0x0706, 0x0504, 0x0302, 0x0100, 0x0908]);
+        assert_eq!(pshufb(a, from_bytes([0x8F; 16])), 0);
+        assert_eq!(bytes(pshufb(a, 0x1F))[..2], [15, 0]);
+        assert_eq!(pshufb_mm(0x0706_0504_0302_0100, 0x0F80), 0x0700);
+        assert_eq!(bytes(palignr(counting(16), a, 4)), bytes(counting(4)));
+        assert_eq!(palignr(u128::MAX, 0, 31), 0xFF);
+        assert_eq!(palignr_mm(0x1122, 0xAABB_0000_0000_0000, 6), 0x1122_AABB);
+    }
+
+    #[test]
+    fn blends_and_lanes() {
+        let (a, b) = (0, u128::MAX);
+        assert_eq!(pblendw(a, b, 0x81), 0xFFFF << 112 | 0xFFFF);
+        assert_eq!(pblendvb(a, b, 0x80), 0xFF);
+        assert_eq!(blendvps(a, b, 1 << 127), 0xFFFF_FFFF << 96);
+        assert_eq!(insertps(0, from_dwords([1, 2, 3, 4]), 0b1001_0001), 3 << 32);
+        assert_eq!(insert(0, 0x1FF, 17, 8), 0xFF << 8);
+        assert_eq!(extract(0xAB << 64, 9, 64), 0xAB);
+        assert_eq!(pmovsxbw(0x80), from_words([0xFF80, 0, 0, 0, 0, 0, 0, 0]));
+        assert_eq!(pmovzxwq(0xFFFF_8000), from_qwords([0x8000, 0xFFFF]));
+    }
+}

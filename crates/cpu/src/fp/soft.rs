@@ -480,3 +480,152 @@ pub(crate) fn order(a: &Unpacked, b: &Unpacked) -> std::cmp::Ordering {
         (true, true) => key(b).cmp(&key(a)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustc_apfloat::ieee::{Double, Single, X87DoubleExtended};
+    use rustc_apfloat::{Float, Round, Status};
+
+    use super::*;
+    use crate::fp::scalar::Ieee;
+    use crate::fp::x87::F80;
+
+    const MODES: [(Rounding, Round); 4] = [
+        (Rounding::Nearest, Round::NearestTiesToEven),
+        (Rounding::Down, Round::TowardNegative),
+        (Rounding::Up, Round::TowardPositive),
+        (Rounding::Zero, Round::TowardZero),
+    ];
+
+    /// Bit patterns with interesting exponents and fractions, from a fixed sequence.
+    fn samples(count: usize) -> Vec<u128> {
+        let mut state = 0x1234_5678_9ABC_DEF1u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        (0..count)
+            .map(|_| {
+                let exponent = match next() % 6 {
+                    0 => next() % 70,
+                    1 => 0x7FFE - next() % 70,
+                    _ => 0x3FFF - 40 + next() % 80,
+                };
+                let sig = (next() & (u64::MAX << (next() % 64))) | TOP;
+                let sign = (next() & 1) << 15;
+                u128::from(sig) | u128::from(exponent | sign) << 64
+            })
+            .collect()
+    }
+
+    fn flags(status: Status) -> u32 {
+        let bits = [
+            (Status::INVALID_OP, IE),
+            (Status::DIV_BY_ZERO, ZE),
+            (Status::OVERFLOW, OE),
+            (Status::UNDERFLOW, UE),
+            (Status::INEXACT, PE),
+        ];
+        bits.into_iter().filter(|(s, _)| status.contains(*s)).fold(0, |acc, (_, f)| acc | f)
+    }
+
+    fn f80(bits: u128) -> F80 {
+        F80 { mantissa: bits as u64, sign_exponent: (bits >> 64) as u16 }
+    }
+
+    fn bits(x: F80) -> u128 {
+        u128::from(x.mantissa) | u128::from(x.sign_exponent) << 64
+    }
+
+    type Ours = fn(&Unpacked, &Unpacked, &Format, &mut Env) -> Packed;
+    type Theirs = fn(
+        X87DoubleExtended,
+        X87DoubleExtended,
+        Round,
+    ) -> rustc_apfloat::StatusAnd<X87DoubleExtended>;
+
+    #[test]
+    fn extended_arithmetic_agrees_with_llvms() {
+        let cases: [(Ours, Theirs); 3] = [
+            (add, |a, b, r| a.add_r(b, r)),
+            (mul, |a, b, r| a.mul_r(b, r)),
+            (div, |a, b, r| a.div_r(b, r)),
+        ];
+        for pair in samples(3000).chunks_exact(2) {
+            for (i, (ours, theirs)) in cases.iter().enumerate() {
+                for (mode, round) in MODES {
+                    let mut env = Env::new(mode, ALL);
+                    let (a, b) = (f80(pair[0]), f80(pair[1]));
+                    let got = F80::pack(ours(&a.unpack(), &b.unpack(), &EXTENDED, &mut env));
+                    let from = X87DoubleExtended::from_bits;
+                    let expected = theirs(from(pair[0]), from(pair[1]), round);
+                    assert_eq!(bits(got), expected.value.to_bits(), "{i} {mode:?} {pair:x?}");
+                    // LLVM detects tininess before rounding, x86 after it; and LLVM does
+                    // not report an overflow that gives the largest finite number.
+                    let mask = if mode == Rounding::Nearest { !UE } else { !(UE | OE) };
+                    assert_eq!(env.flags & mask, flags(expected.status) & mask, "{pair:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn narrowing_agrees_with_llvms() {
+        for x in samples(4000) {
+            for (mode, round) in MODES {
+                let mut env = Env::new(mode, ALL);
+                let mut loses = false;
+                let wide = X87DoubleExtended::from_bits(x);
+                let a = f80(x).unpack();
+                let d: Double =
+                    rustc_apfloat::FloatConvert::convert_r(wide, round, &mut loses).value;
+                let ours = u64::pack(convert(&a, &BINARY64, &mut env));
+                assert_eq!(u128::from(ours), d.to_bits(), "{x:x} {mode:?}");
+                let s: Single =
+                    rustc_apfloat::FloatConvert::convert_r(wide, round, &mut loses).value;
+                let ours = u32::pack(convert(&a, &BINARY32, &mut env));
+                assert_eq!(u128::from(ours), s.to_bits(), "{x:x} {mode:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn square_roots_bracket_their_argument() {
+        for x in samples(2000) {
+            let a = Unpacked { negative: false, ..f80(x).unpack() };
+            let [down, up] = [Rounding::Down, Rounding::Up]
+                .map(|mode| F80::pack(sqrt(&a, &EXTENDED, &mut Env::new(mode, ALL))).unpack());
+            let square = |r: &Unpacked, mode| {
+                F80::pack(mul(r, r, &EXTENDED, &mut Env::new(mode, ALL))).unpack()
+            };
+            assert!(order(&square(&down, Rounding::Down), &a).is_le(), "{x:x}");
+            assert!(order(&square(&up, Rounding::Up), &a).is_ge(), "{x:x}");
+            assert!(down.sig == up.sig || down.sig.wrapping_add(1) == up.sig || up.sig == TOP);
+        }
+    }
+
+    #[test]
+    fn tininess_is_detected_after_rounding() {
+        // (1 + e) (1 - e) of the least normal number rounds up to it: nothing underflowed.
+        let a = ((1.0 + f64::EPSILON) / 2.0).to_bits();
+        let b = (2.0 * (1.0 - f64::EPSILON) * f64::MIN_POSITIVE).to_bits();
+        let least = f64::MIN_POSITIVE.to_bits();
+        let mut env = Env::new(Rounding::Nearest, ALL);
+        let r = mul(&a.unpack(), &b.unpack(), &BINARY64, &mut env);
+        assert_eq!((u64::pack(r), env.flags), (least, PE));
+        // (1 - e/2) of it has 53 bits, so it is tiny, though it rounds to the same.
+        let a = (1.0f64 - f64::EPSILON / 2.0).to_bits();
+        let r = mul(&a.unpack(), &least.unpack(), &BINARY64, &mut env);
+        assert_eq!((u64::pack(r), env.flags), (least, UE | PE));
+    }
+
+    #[test]
+    fn integers_round_and_overflow() {
+        let half = |x: f64| to_signed(&x.to_bits().unpack(), Rounding::Nearest, 16);
+        assert_eq!(half(32766.5).map(|r| r.0), Some(32766));
+        assert_eq!(half(32767.5), None);
+        assert_eq!(half(-32768.5).map(|r| (r.0, r.1.inexact)), Some((-32768, true)));
+    }
+}

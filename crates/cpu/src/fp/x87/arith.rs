@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 
 use super::op::{Arithmetic, Order};
 use super::value::{F80, exact, from_integer};
-use crate::fp::soft::{self, Class, DE, EXTENDED, Env, Format, IE, PE, Unpacked, ZE};
+use crate::fp::soft::{self, Class, DE, EXTENDED, Env, Format, IE, OE, PE, UE, Unpacked, ZE};
 
 /// Sets IE and gives the indefinite.
 pub(super) fn invalid(env: &mut Env) -> F80 {
@@ -143,15 +143,24 @@ pub(super) fn scale(a: &Unpacked, b: &Unpacked, env: &mut Env) -> F80 {
     if a.is_zero() || a.is_infinite() {
         return exact(a);
     }
-    // Beyond this every result overflows or vanishes, even one wrapped by 24576.
-    const FAR: i64 = 0x1_0000;
+    const FAR: i64 = 0x2_0000;
     let by = match soft::to_signed(b, soft::Rounding::Zero, 64) {
         Some((n, _)) => n.clamp(-FAR, FAR),
         None if b.negative => -FAR,
         None => FAR,
     };
-    let sig = u128::from(a.sig) << 64;
-    F80::pack(soft::round(a.negative, a.exponent + by as i32, sig, &EXTENDED, env))
+    let exponent = a.exponent + by as i32;
+    // What even an exponent wrapped by 24576 cannot hold is infinite or zero.
+    if exponent > EXTENDED.emax + 24576 && !env.is_masked(OE) {
+        env.flags |= OE | PE;
+        env.rounded_up = true;
+        return F80::infinity(a.negative);
+    }
+    if exponent < EXTENDED.emin - 24576 && !env.is_masked(UE) {
+        env.flags |= UE | PE;
+        return F80::zero(a.negative);
+    }
+    F80::pack(soft::round(a.negative, exponent, u128::from(a.sig) << 64, &EXTENDED, env))
 }
 
 /// `FXTRACT`: the exponent and the significand.
@@ -182,30 +191,41 @@ pub(super) enum Quotient {
     Nearest,
 }
 
+/// How far a remainder instruction got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Progress {
+    /// The operands had no remainder; there is no quotient.
+    None,
+    /// Another step is needed.
+    Partial,
+    /// Finished; the low three bits of the quotient.
+    Complete(u8),
+}
+
 /// A remainder, or a step toward it.
 pub(super) struct Remainder {
     pub value: F80,
-    /// The low bits of the quotient; `None` when the reduction is not finished.
-    pub quotient: Option<u8>,
+    pub quotient: Progress,
 }
 
 /// `FPREM` and `FPREM1`. One step reduces the exponent by less than 64.
 pub(super) fn remainder(kind: Quotient, a: &Unpacked, b: &Unpacked, env: &mut Env) -> Remainder {
-    let done = |value| Remainder { value, quotient: Some(0) };
+    let none = |value| Remainder { value, quotient: Progress::None };
+    let zero = |value| Remainder { value, quotient: Progress::Complete(0) };
     if let Some(nan) = nan2(a, b, env) {
-        return done(nan);
+        return none(nan);
     }
     if a.is_infinite() || b.is_zero() {
-        return done(invalid(env));
+        return none(invalid(env));
     }
     note_denormal(&[a, b], env);
-    if a.is_zero() || b.is_infinite() {
-        return done(exact(a));
+    if a.is_zero() {
+        return zero(exact(a));
     }
-    let distance = a.exponent - b.exponent;
+    let distance = if b.is_infinite() { -2 } else { a.exponent - b.exponent };
     if distance < -1 || (distance == -1 && kind == Quotient::Truncated) {
         let sig = u128::from(a.sig) << 64;
-        return done(F80::pack(soft::round(a.negative, a.exponent, sig, &EXTENDED, env)));
+        return zero(F80::pack(soft::round(a.negative, a.exponent, sig, &EXTENDED, env)));
     }
     // Both as integers in units of 2^(exponent - 63).
     let (n, d, exponent) = if distance == -1 {
@@ -228,5 +248,7 @@ pub(super) fn remainder(kind: Quotient, a: &Unpacked, b: &Unpacked, env: &mut En
         negative = a.negative;
     }
     let value = soft::normalize_round(negative, exponent + 64, rest, &EXTENDED, env);
-    Remainder { value: F80::pack(value), quotient: finished.then_some(quotient as u8 & 7) }
+    let progress =
+        if finished { Progress::Complete(quotient as u8 & 7) } else { Progress::Partial };
+    Remainder { value: F80::pack(value), quotient: progress }
 }

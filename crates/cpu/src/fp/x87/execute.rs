@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::arith::{self, Quotient};
+use super::arith::{self, Progress, Quotient};
 use super::image::number;
 use super::op::{Arithmetic, Condition, Constant, Function, MemoryFormat, Operands, Order, X87Op};
 use super::transcendental as math;
@@ -20,10 +20,16 @@ const CF: u64 = 1;
 const PF: u64 = 1 << 2;
 const ZF: u64 = 1 << 6;
 
-/// Where a result goes, which decides what an unmasked exception prevents.
+/// What an unmasked exception prevents.
+///
+/// Where the manuals are silent or differ, this is what an AMD Zen 5 was seen to do.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Target {
+    /// Results to registers: an early exception (IE, DE, ZE) prevents the result.
     Register,
+    /// Loads: an unmasked DE is reported, but the value is loaded.
+    Load,
+    /// Stores: an early exception, overflow and underflow prevent the store.
     Memory,
 }
 
@@ -49,7 +55,7 @@ impl Fpu {
             }
             X87Op::Compare(order, operands, pops) => self.compare(order, operands, pops, input),
             X87Op::CompareFlags(order, pop) => {
-                effect.rflags = self.compare_flags(order, input.sti, pop);
+                effect.rflags = Some(self.compare_flags(order, input.sti, pop));
             }
             X87Op::Function(function) => self.function(function),
             X87Op::Constant(constant) => self.constant(constant),
@@ -63,12 +69,20 @@ impl Fpu {
                 effect.stored = self.store(format, Rounding::Zero, true, out);
             }
             X87Op::StoreSti(pop) => self.store_sti(input.sti, pop),
+            X87Op::StoreStiQuiet => {
+                if let Some(value) = self.st(0) {
+                    self.set_st(input.sti, value);
+                }
+                self.set_c1(false);
+                self.pop();
+            }
             X87Op::Exchange => self.exchange(input.sti),
             X87Op::MoveIf(condition, wanted) => {
                 self.move_if(holds(condition, input.rflags) == wanted, input.sti);
             }
             X87Op::Free(pop) => {
                 self.free(input.sti);
+                self.set_c1(false);
                 if pop {
                     self.pop();
                 }
@@ -127,9 +141,15 @@ impl Fpu {
     /// Records an operation's flags and C1; true when its result is to be delivered.
     fn settle(&mut self, env: &Env, target: Target) -> bool {
         let unmasked = env.flags & !env.masks;
-        let early = unmasked & (IE | DE | ZE) != 0;
-        let lost = early || (target == Target::Memory && unmasked & (OE | UE) != 0);
-        let flags = if early { env.flags & (IE | DE | ZE) } else { env.flags };
+        let fatal = if target == Target::Load { IE } else { IE | DE | ZE };
+        let early = unmasked & fatal != 0;
+        let late = target == Target::Memory && unmasked & (OE | UE) != 0;
+        let lost = early || late;
+        let flags = match (early, late) {
+            (true, _) => env.flags & (IE | DE | ZE),
+            (_, true) => env.flags & !PE,
+            _ => env.flags,
+        };
         self.status |= flags as u16;
         self.set_c1(flags & PE != 0 && env.rounded_up);
         self.summarise();
@@ -169,41 +189,51 @@ impl Fpu {
         }
     }
 
-    /// The order of ST0 and a source; the outer `None` means that nothing is to change.
-    fn relation(&mut self, order: Order, source: Option<Unpacked>) -> Option<Option<Ordering>> {
+    /// The order of ST0 and a source, and whether pops are to be done. The relation is
+    /// reported even after an unmasked exception.
+    fn relation(&mut self, order: Order, source: Option<Unpacked>) -> (Option<Ordering>, bool) {
         let (Some(a), Some(b)) = (self.st(0), source) else {
-            return self.stack_underflow().then_some(None);
+            return (None, self.stack_underflow());
         };
         let mut env = self.env();
         let relation = arith::compare(order, &a.unpack(), &b, &mut env);
-        self.settle(&env, Target::Register).then_some(relation)
+        (relation, self.settle(&env, Target::Register))
     }
 
     fn compare(&mut self, order: Order, operands: Operands, pops: u8, input: &Input<'_>) {
         let source = match operands {
             Operands::Memory(format) => Some(memory_operand(format, input.memory)),
+            // FCOMPP and FUCOMPP have no operand: they compare with ST1.
+            _ if pops == 2 => self.st(1).map(F80::unpack),
             _ => self.st(input.sti).map(F80::unpack),
         };
-        if let Some(relation) = self.relation(order, source) {
-            self.set_conditions(relation_conditions(relation));
+        let (relation, deliver) = self.relation(order, source);
+        self.set_conditions(relation_conditions(relation));
+        if deliver {
             for _ in 0..pops {
                 self.pop();
             }
         }
     }
 
-    fn compare_flags(&mut self, order: Order, sti: u8, pop: bool) -> Option<u64> {
+    /// Unlike the compares to condition codes, these keep C1 unless the stack faults.
+    fn compare_flags(&mut self, order: Order, sti: u8, pop: bool) -> u64 {
         let source = self.st(sti).map(F80::unpack);
-        let relation = self.relation(order, source)?;
-        if pop {
+        let c1 = self.status & C1;
+        let stack_fault = self.is_empty(0) || source.is_none();
+        let (relation, deliver) = self.relation(order, source);
+        if !stack_fault {
+            self.status |= c1;
+        }
+        if pop && deliver {
             self.pop();
         }
-        Some(match relation {
+        match relation {
             Some(Ordering::Greater) => 0,
             Some(Ordering::Less) => CF,
             Some(Ordering::Equal) => ZF,
             None => ZF | PF | CF,
-        })
+        }
     }
 
     fn load(&mut self, format: MemoryFormat, memory: &[u8]) {
@@ -223,7 +253,7 @@ impl Fpu {
             }
             _ => value::load(&memory_operand(format, memory), &mut env),
         };
-        if self.settle(&env, Target::Register) {
+        if self.settle(&env, Target::Load) {
             self.push(value);
         }
     }
@@ -312,7 +342,6 @@ impl Fpu {
     fn move_if(&mut self, condition: bool, sti: u8) {
         match (self.st(0), self.st(sti)) {
             (Some(_), Some(value)) => {
-                self.set_c1(false);
                 if condition {
                     self.set_st(0, value);
                 }
@@ -344,9 +373,8 @@ impl Fpu {
             Function::Abs => self.change_sign(|sign| sign & 0x7FFF),
             Function::Tst => {
                 let zero = Unpacked::finite(false, 0, 0);
-                if let Some(relation) = self.relation(Order::Ordered, Some(zero)) {
-                    self.set_conditions(relation_conditions(relation));
-                }
+                let (relation, _) = self.relation(Order::Ordered, Some(zero));
+                self.set_conditions(relation_conditions(relation));
             }
             Function::Sqrt => {
                 let format = self.format();
@@ -361,10 +389,10 @@ impl Fpu {
             Function::Prem => self.remainder(Quotient::Truncated),
             Function::Prem1 => self.remainder(Quotient::Nearest),
             Function::Xtract => self.two_results(arith::extract),
-            Function::Sin => self.trigonometric(|fpu| fpu.unary(math::sin)),
-            Function::Cos => self.trigonometric(|fpu| fpu.unary(math::cos)),
-            Function::Sincos => self.trigonometric(|fpu| fpu.two_results(math::sincos)),
-            Function::Ptan => self.trigonometric(|fpu| fpu.two_results(math::ptan)),
+            Function::Sin => self.trigonometric(1, |fpu| fpu.unary(math::sin)),
+            Function::Cos => self.trigonometric(1, |fpu| fpu.unary(math::cos)),
+            Function::Sincos => self.trigonometric(2, |fpu| fpu.two_results(math::sincos)),
+            Function::Ptan => self.trigonometric(2, |fpu| fpu.two_results(math::ptan)),
         }
     }
 
@@ -450,13 +478,14 @@ impl Fpu {
         }
     }
 
-    /// Sets C2 and does nothing when ST0 is 2^63 or more in magnitude; else clears it.
-    fn trigonometric(&mut self, f: impl FnOnce(&mut Self)) {
+    /// A trigonometric function, of `results` results: sets C2 and does nothing when ST0
+    /// is 2^63 or more in magnitude, else clears C2. Stack faults come first.
+    fn trigonometric(&mut self, results: u8, f: impl FnOnce(&mut Self)) {
         let far = self.st(0).map(F80::unpack).is_some_and(|u| {
             matches!(u.class, Class::Normal | Class::Denormal) && u.exponent >= 63
         });
         self.status &= !C2;
-        if far {
+        if far && (results == 1 || self.is_empty(7)) {
             self.status |= C2;
             self.set_c1(false);
         } else {
@@ -465,6 +494,7 @@ impl Fpu {
     }
 
     fn remainder(&mut self, kind: Quotient) {
+        self.status &= !C2;
         let (Some(a), Some(b)) = (self.st(0), self.st(1)) else {
             if self.stack_underflow() {
                 self.set_st(0, F80::INDEFINITE);
@@ -477,15 +507,15 @@ impl Fpu {
             return;
         }
         self.set_st(0, r.value);
-        let conditions = match r.quotient {
-            None => C2,
-            Some(q) => [(4, C0), (2, C3), (1, C1)]
-                .into_iter()
-                .filter(|(bit, _)| q & bit != 0)
-                .fold(0, |acc, (_, flag)| acc | flag),
-        };
-        self.set_conditions(conditions & !C1);
-        self.set_c1(conditions & C1 != 0);
+        match r.quotient {
+            Progress::None => {}
+            Progress::Partial => self.set_conditions(C2),
+            Progress::Complete(q) => {
+                let bit = |n: u8, flag| if q & n != 0 { flag } else { 0 };
+                self.set_conditions(bit(4, C0) | bit(2, C3));
+                self.set_c1(q & 1 != 0);
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::arith::{invalid, nan1, nan2, note_denormal};
 use super::op::Constant;
 use super::value::{F80, exact};
 use super::wide::{Fraction, ONE, Wide, alternating, mul_fraction, series};
-use crate::fp::soft::{self, Class, EXTENDED, Env, IE, Packed, Rounding, Unpacked, ZE};
+use crate::fp::soft::{self, Class, EXTENDED, Env, IE, PE, Packed, Rounding, UE, Unpacked, ZE};
 
 const PI: Wide = Wide::new(1, 0xC90F_DAA2_2168_C234_C4C6_628B_80DC_1CD1);
 const LN2: Wide = Wide::new(-1, 0xB172_17F7_D1CF_79AB_C9E3_B398_03F2_F6AF);
@@ -124,44 +124,36 @@ fn rounded(value: Wide, env: &mut Env) -> F80 {
     F80::pack(value.round(env))
 }
 
+/// The result of an argument that is a NaN, infinite or zero, if it is.
+fn trigonometric_special(a: &Unpacked, at_zero: F80, env: &mut Env) -> Option<F80> {
+    if let Some(nan) = nan1(a, env) {
+        return Some(nan);
+    }
+    if a.is_infinite() {
+        return Some(invalid(env));
+    }
+    note_denormal(&[a], env);
+    a.is_zero().then_some(at_zero)
+}
+
 pub(super) fn sin(a: &Unpacked, env: &mut Env) -> F80 {
-    sincos(a, env).0
+    trigonometric_special(a, exact(a), env).unwrap_or_else(|| rounded(sin_wide(&reduce(a)), env))
 }
 
 pub(super) fn cos(a: &Unpacked, env: &mut Env) -> F80 {
-    sincos(a, env).1
+    trigonometric_special(a, F80::ONE, env).unwrap_or_else(|| rounded(cos_wide(&reduce(a)), env))
 }
 
-/// The sine and the cosine. The flags are those of both, as for `FSINCOS`.
+/// The sine and the cosine, with the flags of both.
 pub(super) fn sincos(a: &Unpacked, env: &mut Env) -> (F80, F80) {
-    if let Some(nan) = nan1(a, env) {
-        return (nan, nan);
-    }
-    if a.is_infinite() {
-        let nan = invalid(env);
-        return (nan, nan);
-    }
-    note_denormal(&[a], env);
-    if a.is_zero() {
-        return (exact(a), F80::ONE);
-    }
-    let x = reduce(a);
-    let cos = rounded(cos_wide(&x), env);
-    (rounded(sin_wide(&x), env), cos)
+    let cos = cos(a, env);
+    (sin(a, env), cos)
 }
 
 /// The tangent, and the one that `FPTAN` pushes.
 pub(super) fn ptan(a: &Unpacked, env: &mut Env) -> (F80, F80) {
-    if let Some(nan) = nan1(a, env) {
-        return (nan, nan);
-    }
-    if a.is_infinite() {
-        let nan = invalid(env);
-        return (nan, nan);
-    }
-    note_denormal(&[a], env);
-    if a.is_zero() {
-        return (exact(a), F80::ONE);
+    if let Some(special) = trigonometric_special(a, exact(a), env) {
+        return (special, if a.is_zero() { F80::ONE } else { special });
     }
     let x = reduce(a);
     let tangent = sin_wide(&x).div(cos_wide(&x));
@@ -252,10 +244,11 @@ fn patan_finite(x: &Unpacked, y: &Unpacked, env: &mut Env) -> F80 {
     let steep = (wy.exponent, wy.sig) > (wx.exponent, wx.sig);
     let ratio = if steep { wx.div(wy) } else { wy.div(wx) };
     if !steep && !x.negative && ratio.exponent < EXTENDED.emin {
-        // The angle is the ratio: round the quotient itself, which may be exact.
+        // The angle is the ratio, which may be exact, but is reported as inexact.
         let quotient = soft::quotient(y.sig, x.sig);
         let exponent = y.exponent - x.exponent - i32::from(y.sig < x.sig);
-        return F80::pack(soft::round(y.negative, exponent, quotient, &EXTENDED, env));
+        let result = soft::round(y.negative, exponent, quotient, &EXTENDED, env);
+        return F80::pack(seen_as_inexact(result, env));
     }
     let angle = atan_core(ratio);
     let half_pi = Wide { exponent: 0, ..PI };
@@ -284,11 +277,12 @@ pub(super) fn f2xm1(a: &Unpacked, env: &mut Env) -> F80 {
         Class::Infinity => return exact(a),
         _ => {}
     }
-    if a.exponent > 0 || (a.exponent == 0 && a.sig != soft::TOP) {
-        return exact(a);
-    }
-    if a.exponent == 0 {
-        // 2^1 - 1 and 2^-1 - 1 are exact.
+    if a.exponent >= 0 {
+        // Observed: PE is set even here.
+        env.flags |= PE;
+        if a.exponent > 0 || a.sig != soft::TOP {
+            return exact(a);
+        }
         let sign_exponent = if a.negative { 0xBFFE } else { 0x3FFF };
         return F80 { sign_exponent, ..F80::ONE };
     }
@@ -323,10 +317,30 @@ fn log2(x: Wide) -> Wide {
     whole.add(log2_core(s))
 }
 
-/// The product with `y` of a logarithm that is exact when its low half is zero.
-fn times(y: &Unpacked, logarithm: Wide, inexact: bool, env: &mut Env) -> F80 {
+/// Whether a logarithm is known to be exact.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Exactness {
+    Exact,
+    Inexact,
+}
+
+/// The product of `y` with a logarithm.
+fn times(y: &Unpacked, logarithm: Wide, exactness: Exactness, env: &mut Env) -> F80 {
     let product = Wide::from_unpacked(y).mul(logarithm);
-    F80::pack(if inexact { product.round(env) } else { product.round_exact(env) })
+    if exactness == Exactness::Inexact {
+        return F80::pack(product.round(env));
+    }
+    let result = product.round_exact(env);
+    F80::pack(seen_as_inexact(result, env))
+}
+
+/// Observed: the hardware reports even exact results as inexact.
+fn seen_as_inexact(result: Packed, env: &mut Env) -> Packed {
+    env.flags |= PE;
+    if result.sig & soft::TOP == 0 {
+        env.flags |= UE;
+    }
+    result
 }
 
 fn packed_zero_or_infinity(infinite: bool, negative: bool) -> F80 {
@@ -367,7 +381,8 @@ pub(super) fn yl2x(x: &Unpacked, y: &Unpacked, env: &mut Env) -> F80 {
         return packed_zero_or_infinity(y.is_infinite(), y.negative != below_one);
     }
     // The logarithm of a power of two is an integer.
-    times(y, log2(Wide::from_unpacked(x)), x.sig != soft::TOP, env)
+    let exactness = if x.sig == soft::TOP { Exactness::Exact } else { Exactness::Inexact };
+    times(y, log2(Wide::from_unpacked(x)), exactness, env)
 }
 
 /// `FYL2XP1`: `y * log2(1 + x)`, `x` in ST0 and `y` in ST1.
@@ -397,7 +412,7 @@ pub(super) fn yl2xp1(x: &Unpacked, y: &Unpacked, env: &mut Env) -> F80 {
     } else {
         log2(one.add(wx))
     };
-    times(y, logarithm, true, env)
+    times(y, logarithm, Exactness::Inexact, env)
 }
 
 fn yl2xp1_special(x: &Unpacked, y: &Unpacked, env: &mut Env) -> F80 {

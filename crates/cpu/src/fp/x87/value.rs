@@ -49,7 +49,7 @@ impl F80 {
         Self { mantissa: TOP, sign_exponent: 0x7FFF | u16::from(negative) << 15 }
     }
 
-    pub(super) fn unpack(self) -> Unpacked {
+    pub(in crate::fp) fn unpack(self) -> Unpacked {
         let negative = self.negative();
         let biased = i32::from(self.sign_exponent & 0x7FFF);
         let sig = self.mantissa;
@@ -75,7 +75,7 @@ impl F80 {
         make(class, EXTENDED.emax + 1, sig)
     }
 
-    pub(super) fn pack(p: Packed) -> Self {
+    pub(in crate::fp) fn pack(p: Packed) -> Self {
         // An unmasked response may have wrapped far outside the range; the field is what
         // the hardware has, fifteen bits.
         let biased = if p.sig & TOP != 0 { (p.exponent + 0x3FFF) as u16 & 0x7FFF } else { 0 };

@@ -1,0 +1,29 @@
+//! Time in `KUSER_SHARED_DATA`.
+
+use abi::ps::shared;
+
+use crate::Kernel;
+
+/// 100 ns between updates of the shared page: NT's 1 ms clock.
+const TICK: u64 = 10_000;
+
+/// Brings the shared page's times up to date, at most once a tick.
+pub fn tick(k: &mut Kernel) {
+    let now = k.ke.interrupt_time;
+    if now < k.ex.next_tick {
+        return;
+    }
+    k.ex.next_tick = now + TICK;
+    let Some(page) = k.mm.shared_data else { return };
+    let system_time = k.system_time() as u64;
+    // Readers compare High1Time with High2Time, so these are written last and first.
+    let mut triple = |offset: u64, value: u64| {
+        k.ram.store(page.at(offset + 8), (value >> 32) as u32);
+        k.ram.store(page.at(offset), value as u32);
+        k.ram.store(page.at(offset + 4), (value >> 32) as u32);
+    };
+    triple(shared::INTERRUPT_TIME, now);
+    triple(shared::SYSTEM_TIME, system_time);
+    // With TickCountMultiplier 1 << 24 a tick is a millisecond.
+    triple(shared::TICK_COUNT, now / 10_000);
+}

@@ -1,0 +1,99 @@
+//! How threads and processes end.
+
+use abi::NtStatus;
+use abi::status_table::*;
+
+use crate::Kernel;
+use crate::ke::sched::ThreadState;
+use crate::ke::{dispatcher, event};
+use crate::ob::{self, ObRef};
+
+use super::{Process, Thread};
+
+/// Tells a thread to end: its wait is cut short and it ends at its next return to user mode.
+pub fn terminate_thread(k: &mut Kernel, thread: &ObRef<Thread>, status: NtStatus) {
+    if thread.is_terminating() {
+        return;
+    }
+    thread.set_terminating();
+    thread.state.open().exit_status.get_or_insert(status);
+    let (state, waits) = {
+        let mut sched = thread.sched.open();
+        sched.suspended = 0;
+        (sched.state, sched.wait.is_some())
+    };
+    if waits {
+        dispatcher::end_wait(k, thread, STATUS_THREAD_IS_TERMINATING);
+    } else if matches!(state, ThreadState::Initialized | ThreadState::Waiting) {
+        crate::ke::sched::make_ready(k, thread);
+    }
+}
+
+/// Tells every thread of a process to end, except `keep`.
+pub fn terminate_process(
+    k: &mut Kernel,
+    process: &ObRef<Process>,
+    status: NtStatus,
+    keep: Option<&ObRef<Thread>>,
+) {
+    let threads = {
+        let mut state = process.state.open();
+        state.exit_status.get_or_insert(status);
+        state.threads.clone()
+    };
+    for thread in &threads {
+        if !keep.is_some_and(|keep| std::sync::Arc::ptr_eq(keep, thread)) {
+            terminate_thread(k, thread, status);
+        }
+    }
+    if threads.is_empty() {
+        process_exits(k, process);
+    }
+}
+
+/// The thread ends now: it is on the processor and will not run again.
+pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
+    let now = k.system_time();
+    let status = {
+        let mut state = thread.state.open();
+        state.exited = now;
+        *state.exit_status.get_or_insert(STATUS_SUCCESS)
+    };
+    event::abandon_mutants(k, thread);
+    let cancelled = crate::io::thread_exits(k, thread);
+    debug_assert!(cancelled.is_ok(), "cancellation has no way to fail");
+    let instructions = {
+        let mut sched = thread.sched.open();
+        sched.state = ThreadState::Terminated;
+        sched.instructions
+    };
+    crate::mm::free_thread_memory(k, thread);
+    thread.impersonation.open().take();
+    k.ps.threads.shift_remove(&thread.tid);
+    let last = {
+        let mut state = thread.process.state.open();
+        state.threads.retain(|other| !std::sync::Arc::ptr_eq(other, thread));
+        state.instructions += instructions;
+        if state.threads.is_empty() {
+            state.exit_status.get_or_insert(status);
+        }
+        state.threads.is_empty()
+    };
+    event::ke_signal_forever(k, thread.header.dispatcher());
+    if last {
+        process_exits(k, &thread.process);
+    }
+}
+
+/// The last thread is gone: handles are closed, views unmapped, the process signaled.
+fn process_exits(k: &mut Kernel, process: &ObRef<Process>) {
+    let now = k.system_time();
+    process.state.open().exited = now;
+    let handles = process.handles.open().take_all();
+    for entry in handles {
+        ob::closed(k, entry);
+    }
+    crate::mm::rundown(k, process);
+    k.ps.processes.shift_remove(&process.pid);
+    event::ke_signal_forever(k, process.header.dispatcher());
+}

@@ -1,0 +1,3 @@
+//! Services.
+
+crate::service_table! { SERVICES: }
