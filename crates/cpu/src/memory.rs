@@ -105,6 +105,71 @@ impl Core {
         self.store_slow(ram, op, va, T::SIZE)
     }
 
+    /// [`Core::load`] in a body.
+    #[inline(always)]
+    pub fn fast_load<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+    ) -> Result<T, Stop> {
+        let entry = self.tlb.read_entry(va);
+        if entry.tag == tag_of(va, T::SIZE) {
+            return Ok(ram.load(Pa(va.wrapping_add(entry.addend))));
+        }
+        if SLOW { self.load(ram, op, va) } else { Err(Stop::RETRY) }
+    }
+
+    /// [`Core::store`] in a body.
+    #[inline(always)]
+    pub fn fast_store<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+        value: T,
+    ) -> Step {
+        let entry = self.tlb.write_entry(va);
+        if entry.tag == tag_of(va, T::SIZE) {
+            ram.store_data(Pa(va.wrapping_add(entry.addend)), value);
+            return Ok(());
+        }
+        if SLOW { self.store(ram, op, va, value) } else { Err(Stop::RETRY) }
+    }
+
+    /// [`Core::start`] in a body.
+    #[inline(always)]
+    pub fn fast_start<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+    ) -> Result<(T, Place), Stop> {
+        let entry = self.tlb.write_entry(va);
+        if entry.tag == tag_of(va, T::SIZE) {
+            let pa = va.wrapping_add(entry.addend);
+            return Ok((ram.load(Pa(pa)), pa));
+        }
+        if SLOW { self.start(ram, op, va) } else { Err(Stop::RETRY) }
+    }
+
+    /// [`Core::finish`] in a body: what started fast, ends fast.
+    #[inline(always)]
+    pub fn fast_finish<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+        place: Place,
+        value: T,
+    ) -> Step {
+        if SLOW {
+            return self.finish(ram, op, va, place, value);
+        }
+        ram.store_data(Pa(place), value);
+        Ok(())
+    }
+
     #[cold]
     #[inline(never)]
     fn load_slow(&mut self, ram: &GuestRam, op: &Op, va: u64, size: u64) -> Step {
@@ -263,9 +328,14 @@ impl Core {
 
     /// Pushes a value on a 64-bit stack.
     #[inline(always)]
-    pub fn push<T: Cell + Int>(&mut self, ram: &GuestRam, op: &Op, value: T) -> Step {
+    pub fn push<T: Cell + Int, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        value: T,
+    ) -> Step {
         let to = self.regs[4].wrapping_sub(<T as Cell>::SIZE);
-        self.store(ram, op, to, value)?;
+        self.fast_store::<T, SLOW>(ram, op, to, value)?;
         self.regs[4] = to;
         Ok(())
     }

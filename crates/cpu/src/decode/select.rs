@@ -18,7 +18,8 @@ use crate::exec::transfer::{
 use crate::exec::{packed, slow, system, vector};
 use crate::fp::SimdOp;
 use crate::op::{
-    Byte1, Byte2, Cl, EaAny, EaBase, EaIndex, Handler, Imm, Mem, Op, Reg1, Reg2, op_flag, run,
+    Byte1, Byte2, Cl, EaAny, EaBase, EaIndex, Handler, Imm, Mem, Op, Reg1, Reg2, careful, op_flag,
+    run,
 };
 use crate::processor::ZERO;
 
@@ -302,7 +303,7 @@ pub(crate) fn choose(instruction: &Instruction, mode: Mode, op: &mut Op) -> Chos
     };
     fast.unwrap_or_else(|| {
         if system::is_assisted(instruction, mode) {
-            Chosen { handler: run::<system::Assist>, flow: Flow::Assist }
+            Chosen { handler: careful::<system::Assist>, flow: Flow::Assist }
         } else {
             Chosen { handler: slow::handler(instruction), flow: Flow::Slow }
         }

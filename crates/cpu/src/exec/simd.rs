@@ -37,8 +37,7 @@ pub(crate) fn is_simd(instruction: &Instruction) -> bool {
 pub(crate) struct Simd;
 
 impl Exec for Simd {
-    const STORES: bool = true;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let instruction = decoded(core, op);
         execute(core, op, ram, &instruction)
     }
@@ -67,7 +66,7 @@ fn source(
         8 => Ok(core.load::<u64>(ram, op, va)?.into()),
         _ => {
             if must_align {
-                aligned(core, op, va)?;
+                aligned::<true>(core, op, va)?;
             }
             core.load(ram, op, va)
         }

@@ -12,22 +12,22 @@ use crate::decode::{register, select};
 use crate::engine::vector;
 use crate::flags::{Flags, Int};
 use crate::memory::Cell;
-use crate::op::{Ea, EaAny, Exec, Handler, Op, reg, run, set_reg};
+use crate::op::{Ea, EaAny, Exec, Handler, Op, careful, reg, set_reg};
 use crate::processor::{Core, Step, Stop};
 use crate::state::flag;
 
 /// The handler for an instruction that is executed from its decoded form.
 pub(crate) fn handler(instruction: &Instruction) -> Handler {
     if instruction.is_invalid() {
-        run::<Undefined>
+        careful::<Undefined>
     } else if instruction.is_string_instruction() {
-        run::<string::StringOp>
+        careful::<string::StringOp>
     } else if simd::is_simd(instruction) {
-        run::<simd::Simd>
+        careful::<simd::Simd>
     } else if x87::is_x87(instruction) {
-        run::<x87::X87>
+        careful::<x87::X87>
     } else {
-        run::<Slow>
+        careful::<Slow>
     }
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn decoded(core: &Core, op: &Op) -> Instruction {
 struct Undefined;
 
 impl Exec for Undefined {
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         Err(core.undefined(op))
     }
 }
@@ -49,8 +49,7 @@ impl Exec for Undefined {
 struct Slow;
 
 impl Exec for Slow {
-    const STORES: bool = true;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let instruction = decoded(core, op);
         integer(core, op, ram, &instruction)
     }
@@ -460,7 +459,7 @@ fn compare_exchange_16(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
     let expected = wide(core.regs[2], core.regs[0]);
     let new = wide(core.regs[1], core.regs[3]);
     let va = EaAny::ea(core, op);
-    super::vector::aligned(core, op, va)?;
+    super::vector::aligned::<true>(core, op, va)?;
     let Some(pa) = core.atomic_place::<u128>(ram, op, va)? else {
         return Err(core.protection(op));
     };

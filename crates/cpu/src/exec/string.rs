@@ -22,8 +22,7 @@ const RDI: usize = 7;
 pub(crate) struct StringOp;
 
 impl Exec for StringOp {
-    const STORES: bool = true;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let instruction = decoded(core, op);
         let mut run = Run::new(core, &instruction);
         let size = run.size;

@@ -22,7 +22,7 @@ use crate::state::{Segment, flag, seg_attr, selector, sreg};
 pub(crate) struct Assist;
 
 impl Exec for Assist {
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         core.mark(op);
         core.assist = Some(*op);
         Err(op.stop)
@@ -165,13 +165,13 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         }
         Mnemonic::Fxsave | Mnemonic::Fxsave64 => {
             let va = EaAny::ea(core, op);
-            super::vector::aligned(core, op, va)?;
+            super::vector::aligned::<true>(core, op, va)?;
             let image = core.cpu.fxsave(i.mnemonic() == Mnemonic::Fxsave64);
             core.copy_in(ram, op, va, &image)
         }
         Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
             let va = EaAny::ea(core, op);
-            super::vector::aligned(core, op, va)?;
+            super::vector::aligned::<true>(core, op, va)?;
             let mut image = [0u8; 512];
             core.copy_out(ram, op, va, &mut image)?;
             if core.cpu.fxrstor(&image, i.mnemonic() == Mnemonic::Fxrstor64) {

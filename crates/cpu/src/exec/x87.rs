@@ -22,8 +22,7 @@ pub(crate) fn is_x87(instruction: &Instruction) -> bool {
 }
 
 impl Exec for X87 {
-    const STORES: bool = true;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let i = decoded(core, op);
         let Some(operation) = x87_lookup(i.code()) else { return Err(core.undefined(op)) };
         let has_memory = (0..i.op_count()).any(|index| i.op_kind(index) == OpKind::Memory);
