@@ -6,8 +6,8 @@
 //! gives the same cases.
 
 use iced_x86::{
-    Code, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, MemoryOperand,
-    OpKind, Register,
+    Code, ConditionCode, Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory,
+    MemoryOperand, Mnemonic, OpKind, Register,
 };
 
 use crate::compare::{STORES_POINTERS, TRANSCENDENTAL};
@@ -22,11 +22,14 @@ use crate::values::Rng;
 pub struct Generator {
     rng: Rng,
     codes: Vec<Code>,
+    /// Those of `codes` that programs are mostly made of, for which engines have special paths.
+    common: Vec<Code>,
     allowed: Vec<bool>,
     info: InstructionInfoFactory,
 }
 
 const RAW_PERCENT: u64 = 12;
+const COMMON_PERCENT: u64 = 40;
 
 impl Generator {
     /// A generator over the given forms.
@@ -35,7 +38,8 @@ impl Generator {
         for &code in &codes {
             allowed[code as usize] = true;
         }
-        Self { rng: Rng::new(seed), codes, allowed, info: InstructionInfoFactory::new() }
+        let common = codes.iter().copied().filter(is_common).collect();
+        Self { rng: Rng::new(seed), codes, common, allowed, info: InstructionInfoFactory::new() }
     }
 
     /// The forms it uses.
@@ -87,7 +91,9 @@ impl Generator {
         let mut flags = FlagsState::default();
         while program.steps.len() < count {
             let at = program.steps.len();
-            let code = only.unwrap_or_else(|| self.rng.pick(&self.codes));
+            let common = count > 1 && !self.common.is_empty() && self.rng.chance(COMMON_PERCENT);
+            let from = if common { &self.common } else { &self.codes };
+            let code = only.unwrap_or_else(|| self.rng.pick(from));
             if count > 1
                 && (TRANSCENDENTAL.contains(&code.mnemonic())
                     || STORES_POINTERS.contains(&code.mnemonic()))
@@ -268,6 +274,22 @@ fn insert(program: &mut Program, at: usize, step: Step) {
         }
     }
     program.steps.insert(at, step);
+}
+
+/// True for forms of which most programs consist.
+fn is_common(code: &Code) -> bool {
+    use Mnemonic::{
+        Adc, Add, And, Bt, Call, Cmp, Dec, Imul, Inc, Lea, Mov, Movaps, Movdqa, Movdqu, Movsd,
+        Movss, Movsx, Movsxd, Movups, Movzx, Neg, Not, Or, Pop, Push, Pxor, Sar, Sbb, Shl, Shr,
+        Sub, Test, Xchg, Xor, Xorps,
+    };
+    let mnemonics = [
+        Adc, Add, And, Bt, Call, Cmp, Dec, Imul, Inc, Lea, Mov, Movaps, Movdqa, Movdqu, Movsd,
+        Movss, Movsx, Movsxd, Movups, Movzx, Neg, Not, Or, Pop, Push, Pxor, Sar, Sbb, Shl, Shr,
+        Sub, Test, Xchg, Xor, Xorps,
+    ];
+    // Conditional jumps, moves and sets.
+    mnemonics.contains(&code.mnemonic()) || code.condition_code() != ConditionCode::None
 }
 
 /// Legacy and REX prefixes.
