@@ -239,6 +239,20 @@ impl Core {
         }
     }
 
+    /// Touches the last byte of a long operand first, as processors do for state images.
+    pub fn touch_end(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+        size: usize,
+        access: Access,
+    ) -> Step {
+        let end = va.wrapping_add(size as u64 - 1);
+        // A non-canonical operand is a protection fault, not a page fault, at either end.
+        self.translate(ram, op, end, access).map(|_| ())
+    }
+
     /// Checks that a range of at most a page can be written.
     pub fn probe_write(&mut self, ram: &GuestRam, op: &Op, va: u64, size: u64) -> Step {
         self.translate(ram, op, va, Access::Write)?;
@@ -335,10 +349,19 @@ impl Core {
         value: T,
     ) -> Step {
         let to = self.regs[4].wrapping_sub(<T as Cell>::SIZE);
-        self.fast_store::<T, SLOW>(ram, op, to, value)?;
+        if SLOW {
+            self.store(ram, &on_stack(op), to, value)?;
+        } else {
+            self.fast_store::<T, false>(ram, op, to, value)?;
+        }
         self.regs[4] = to;
         Ok(())
     }
+}
+
+/// The operation as one whose faults are those of the stack, whatever its memory operand is.
+pub(crate) fn on_stack(op: &Op) -> Op {
+    Op { flags: op.flags | op_flag::STACK, ..*op }
 }
 
 fn first_part(va: u64, len: usize) -> usize {

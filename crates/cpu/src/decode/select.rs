@@ -406,7 +406,15 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
         | Mnemonic::Prefetcht1
         | Mnemonic::Prefetcht2
         | Mnemonic::Prefetchnta
+        | Mnemonic::Prefetch
         | Mnemonic::Prefetchw
+        | Mnemonic::Prefetchwt1
+        | Mnemonic::Prefetchit0
+        | Mnemonic::Prefetchit1
+        | Mnemonic::Reservednop
+        | Mnemonic::Fneni
+        | Mnemonic::Fndisi
+        | Mnemonic::Fnsetpm
         | Mnemonic::Lfence
         | Mnemonic::Sfence
         | Mnemonic::Mfence => return next(run::<Nop>),

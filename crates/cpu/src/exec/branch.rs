@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use guest_mem::GuestRam;
 
 use crate::flags::Int;
+use crate::memory::on_stack;
 use crate::op::{Exec, Op, Source, run};
 use crate::processor::{Core, Step, Stop};
 
@@ -131,6 +132,11 @@ impl<S: Source<u64>> Exec for CallIndirect<S> {
     fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let target = S::get::<SLOW>(core, op, ram)?;
         if !is_canonical(target) {
+            if SLOW {
+                // The push is checked before the target.
+                let to = core.regs[4].wrapping_sub(8);
+                core.probe_write(ram, &on_stack(op), to, 8)?;
+            }
             return Err(core.refuse::<SLOW>(op));
         }
         core.push::<u64, SLOW>(ram, op, op.imm)?;

@@ -11,7 +11,7 @@ use super::{multiply, shift, simd, string, system, x87};
 use crate::decode::{register, select};
 use crate::engine::vector;
 use crate::flags::{Flags, Int};
-use crate::memory::Cell;
+use crate::memory::{Cell, on_stack};
 use crate::op::{Ea, EaAny, Exec, Handler, Op, careful, reg, set_reg};
 use crate::processor::{Core, Step, Stop};
 use crate::state::flag;
@@ -586,7 +586,7 @@ pub(crate) fn load_sized(
 /// Pushes the low `size` bytes.
 pub(crate) fn push_value(core: &mut Core, op: &Op, ram: &GuestRam, value: u64, size: u64) -> Step {
     let to = core.regs[4].wrapping_sub(size) & stack_mask(core);
-    by_size!(size, T => core.store::<T>(ram, op, to, value as T))?;
+    by_size!(size, T => core.store::<T>(ram, &on_stack(op), to, value as T))?;
     core.regs[4] = to;
     Ok(())
 }
@@ -594,7 +594,7 @@ pub(crate) fn push_value(core: &mut Core, op: &Op, ram: &GuestRam, value: u64, s
 /// Pops `size` bytes.
 pub(crate) fn pop_value(core: &mut Core, op: &Op, ram: &GuestRam, size: u64) -> Result<u64, Stop> {
     let from = core.regs[4] & stack_mask(core);
-    let value = load_sized(core, op, ram, from, size)?;
+    let value = load_sized(core, &on_stack(op), ram, from, size)?;
     set_stack(core, from.wrapping_add(size));
     Ok(value)
 }
