@@ -101,6 +101,8 @@ pub trait Engine {
     fn flush_tlb(&mut self);
 
     /// Forgets the translation of one page, in all address spaces.
+    ///
+    /// Needed when a present entry changes; a fault is not remembered, so filling an empty entry needs no call.
     fn invalidate_page(&mut self, va: Va);
 
     /// Instructions retired so far.

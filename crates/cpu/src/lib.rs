@@ -1,33 +1,47 @@
-//! The processor interface.
+//! The x86-64 processor: an emulator that caches decoded blocks, behind the engine trait.
+//!
+//! [`Engine`] is what the executive sees: [`CpuState`] in, [`Exit`] out. [`Interpreter`] implements it in safe Rust.
+//!
+//! - *Decoding* (`decode`). iced-x86 decodes once; each instruction becomes an operation of 40 bytes: a handler,
+//!   operands as register-file indices, displacement and immediate. Handlers are generic functions, monomorphised over
+//!   operation, width, operand kinds and effective-address form; CMP or TEST and the branch after it become one.
+//! - *Execution* (`op`, `exec`). A handler calls the next operation's handler in tail position; at a branch taken, a
+//!   fault, or the end of a block it returns a reason packed into one word. Flags are lazy (`flags`).
+//! - *Blocks* (`cache`). A block has one entry, several exits, and lies in one page. Direct branches are links, resolved
+//!   at first use; indirect ones go through a jump cache.
+//! - *Memory* (`memory`, `tlb`). Software TLBs of 1024 entries each for reads and writes, one pair an address space and
+//!   privilege, with [`guest_mem::walk`] behind them.
+//!
+//! Invariants: a block's frame is marked as code, and no write translation to such a frame is in a TLB, so every store
+//! to decoded code is seen, also one to the block that runs. A faulting instruction changes nothing (a repeated string
+//! instruction keeps its progress). The number of instructions retired at each exit is exact and deterministic. Blocks
+//! are keyed by physical address, since frames are shared and re-used, and by virtual address, since RIP-relative
+//! operands are made absolute.
+//!
+//! A worked path, "a store to the stack": `run::<Push<Reg1>>` computes the address, compares its page with the write
+//! TLB's tag, stores through [`guest_mem::GuestRam`] and calls the next handler. On a miss `Core::translate` walks the
+//! tables; if they refuse, it notes #PF, the address in CR2 and the operation's place, the handler returns "fault", and
+//! [`Engine::run`] gives [`Exit::Exception`] with RIP at the PUSH.
+//!
+//! Not modelled: alignment checks (#AC), hardware breakpoints, descriptor tables (NT's selectors are built in), SMAP,
+//! SMEP, the interrupt shadow of MOV SS.
 
-pub mod engine;
-pub mod state;
-/// The x87 unit.
-pub mod fp {
-    /// The x87 unit.
-    #[derive(Clone, Debug, PartialEq, Default)]
-    pub struct Fpu;
-}
+mod cache;
+mod decode;
+mod engine;
+mod exec;
+mod flags;
+pub mod fp;
+mod fxsave;
+mod inspect;
+mod interpreter;
+mod memory;
+mod op;
+mod processor;
+mod state;
+mod tlb;
 
-pub use engine::{Clock, Engine, Exit};
-pub use state::{CpuState, flag, reg, sreg};
-
-impl CpuState {
-    /// The 512-byte FXSAVE image.
-    pub fn write_fxsave(&self) -> [u8; 512] {
-        [0; 512]
-    }
-
-    /// Loads a 512-byte FXSAVE image.
-    pub fn read_fxsave(&mut self, _image: &[u8; 512]) {}
-}
-
-/// True if the bytes start with an instruction that only CPL 0 may execute.
-pub fn is_privileged_instruction(_bytes: &[u8]) -> bool {
-    false
-}
-
-/// The disassembly of an instruction that exists but that the emulator lacks.
-pub fn describe_unsupported(_bytes: &[u8]) -> Option<String> {
-    None
-}
+pub use engine::{Clock, Engine, Exit, vector};
+pub use inspect::{describe_unsupported, is_privileged_instruction};
+pub use interpreter::Interpreter;
+pub use state::{CpuState, Segment, flag, reg, seg_attr, selector, sreg};

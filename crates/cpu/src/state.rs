@@ -3,6 +3,9 @@
 //! Register numbers are the hardware's ([`reg`]), flag bits those of RFLAGS ([`flag`]). Neighbours: [`crate::engine`]
 //! runs it, [`crate::fxsave`] gives the 512-byte image. Source: Intel SDM volume 1, chapter 3, and volume 3A, 2.3-2.5.
 
+use crate::fp::MXCSR_DEFAULT;
+use crate::fp::x87::Fpu;
+
 /// Register numbers as instructions encode them.
 pub mod reg {
     /// RAX.
@@ -156,7 +159,7 @@ impl Segment {
 /// The architectural state of one processor or thread.
 ///
 /// `rflags` is complete whenever the engine does not run. Bit 1 of it always reads as one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct CpuState {
     /// RAX RCX RDX RBX RSP RBP RSI RDI R8 to R15; see [`reg`].
     pub gpr: [u64; 16],
@@ -211,7 +214,7 @@ pub struct CpuState {
     /// SSE control and status.
     pub mxcsr: u32,
     /// The x87 and MMX unit.
-    pub fpu: crate::fp::Fpu,
+    pub fpu: Fpu,
 }
 
 impl Default for CpuState {
@@ -255,8 +258,8 @@ impl CpuState {
             ldtr: 0,
             tr: 0x40,
             xmm: [0; 16],
-            mxcsr: 0x1F80,
-            fpu: crate::fp::Fpu::default(),
+            mxcsr: MXCSR_DEFAULT,
+            fpu: Fpu::new(),
         }
     }
 

@@ -1,10 +1,13 @@
 //! `IoCreateFile`: from a name to a file object.
 
+use std::sync::Arc;
+
 use abi::NtResult;
 use abi::io::*;
 use abi::status_table::*;
 
 use crate::Kernel;
+use crate::mm::FileBacking;
 use crate::ob::{self, Lookup, ObRef, downcast};
 use crate::ps::Process;
 use crate::svc::ObjectAttributes;
@@ -189,6 +192,30 @@ pub fn create_file(
     let Created { ops, information, access } = driver.create(k, &device, &request)?;
     let file = create_object(k, &device, ops, parameters.options)?;
     Ok(Opened { file, information, access })
+}
+
+/// Opens a file to run: for reading and executing, shared for reading and deleting, as NT opens images.
+pub fn open_image_file(
+    k: &mut Kernel,
+    process: &ObRef<Process>,
+    path: &UnicodeString,
+) -> NtResult<Arc<dyn FileBacking>> {
+    let attributes = ObjectAttributes {
+        name: Some(path.clone()),
+        flags: abi::ob::OBJ_CASE_INSENSITIVE,
+        ..ObjectAttributes::default()
+    };
+    let parameters = CreateParameters {
+        access: FILE_READ_DATA | FILE_EXECUTE | abi::ob::SYNCHRONIZE,
+        share: FILE_SHARE_READ | FILE_SHARE_DELETE,
+        disposition: FILE_OPEN,
+        options: FILE_NON_DIRECTORY_FILE | FILE_SYNCHRONOUS_IO_NONALERT,
+        ..CreateParameters::default()
+    };
+    let opened = create_file(k, process, &attributes, &parameters)?;
+    let backing = opened.file.section_backing();
+    discard(k, &opened.file);
+    backing
 }
 
 /// Undoes an open that never became a handle.

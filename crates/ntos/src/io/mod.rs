@@ -25,7 +25,7 @@ pub mod lock;
 pub mod share;
 
 pub use completion::IoCompletion;
-pub use create::{CreateKind, CreateRequest};
+pub use create::{CreateKind, CreateRequest, open_image_file};
 pub use device::{Created, Device, Driver, OpenFile};
 pub use facts::{FileFacts, VolumeFacts};
 pub use file::FileObject;

@@ -19,10 +19,12 @@ pub mod table;
 mod atom;
 mod event;
 mod file;
+mod info;
 mod key;
 mod memory;
 mod object;
 mod process;
+mod query;
 mod section;
 mod security;
 mod sync;
@@ -36,6 +38,7 @@ mod win32k;
 pub use args::{Arg, ArgCursor, ArgTrace, GuestValue, Handle, In, InOut, Out, RawArgs};
 pub use cx::{AsyncCx, Executive, Mode, ObjectAttributes, ServiceCx};
 pub use table::{Call, Handler, ServiceDef, ServiceFuture, ServiceTable, Support};
+pub use userland::NTDLL_LIBRARY;
 
 /// Collects the services of a file: `service_table! { SERVICES: nt_close, nt_create_event }`.
 #[macro_export]

@@ -1,0 +1,1 @@
+//! Tests of the memory manager as a whole, on a space without a kernel.
