@@ -1,7 +1,7 @@
 //! Built-in drivers: the null device, standard streams, host folders as volumes.
 //!
 //! Each is a [`ntos::io::Driver`] with its own `add` or `open` function, which whoever boots a machine calls
-//! ([`hostfs::add_volume`], [`null::add`], [`stream::open`]).
+//! ([`hostfs::add_volume`], [`null::add`], [`stream::open_standard`]); [`attach`] does it for what every machine has.
 //!
 //! Invariants: nothing here blocks; a request that cannot be answered yet is kept and completed later.
 //!
@@ -16,3 +16,19 @@
 pub mod hostfs;
 pub mod null;
 pub mod stream;
+
+use abi::NtResult;
+use ntos::{Kernel, ob};
+
+/// Makes the built-in devices and the volumes that the host gives, with their drive letters.
+///
+/// The directories `\Device` and `\GLOBAL??` must exist.
+pub fn attach(k: &mut Kernel) -> NtResult<()> {
+    null::add(k)?;
+    for spec in k.host.volumes() {
+        let (device, _) = hostfs::add_volume(k, &spec)?;
+        let letter = spec.drive.to_ascii_uppercase();
+        ob::make_link(k, &format!("\\GLOBAL??\\{letter}:"), &device.to_string())?;
+    }
+    Ok(())
+}

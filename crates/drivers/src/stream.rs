@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use abi::NtResult;
 use abi::io::*;
+use abi::ob::OBJ_INHERIT;
 use abi::status_table::*;
 use ntos::Kernel;
 use ntos::host::files::status_of;
 use ntos::host::{Stream, StreamKind};
-use ntos::io::device::{Created, Device, Driver, OpenFile, add_device};
+use ntos::io::device::{Created, Device, Driver, FILE_ACCESS, OpenFile, add_device};
 use ntos::io::file::create_object;
 use ntos::io::irp::{IoResult, Irp, Outcome, Request};
 use ntos::io::{CreateRequest, FileFacts, FileObject, wait_for_stream};
-use ntos::ob::ObRef;
+use ntos::ob::{HandleEntry, HandleTable, ObRef};
 use ntos::ustr::UnicodeString;
 
 /// Bytes taken from the host or the guest at a time.
@@ -42,6 +43,16 @@ pub fn open(k: &mut Kernel, stream: Stream) -> NtResult<ObRef<FileObject>> {
     let device = add_device(k, "", device_type, 0, Arc::new(Streams))?;
     let file = Box::new(StreamFile { stream, kind });
     create_object(k, &device, file, FILE_SYNCHRONOUS_IO_NONALERT)
+}
+
+/// Opens a standard stream in a handle table: the handle is inherited by child processes.
+pub fn open_standard(k: &mut Kernel, handles: &mut HandleTable, stream: Stream) -> NtResult<u64> {
+    let access = match stream {
+        Stream::Input => FILE_ACCESS.read,
+        Stream::Output | Stream::Error => FILE_ACCESS.write | FILE_READ_ATTRIBUTES,
+    };
+    let file = open(k, stream)?;
+    handles.insert(HandleEntry { object: file, access, attributes: OBJ_INHERIT })
 }
 
 impl Driver for Streams {

@@ -122,6 +122,12 @@ impl Fcb {
         Ok(file)
     }
 
+    /// What sections know the file by; `None` if that cannot be had.
+    pub fn identity(&self) -> Option<(u64, u64)> {
+        let metadata = self.state.open().node.metadata;
+        (!self.is_directory()).then_some((metadata.device, metadata.inode))
+    }
+
     /// Facts now.
     pub fn metadata(&self) -> NtResult<HostMetadata> {
         let state = self.state.open();

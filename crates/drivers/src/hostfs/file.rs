@@ -19,7 +19,7 @@ use ntos::io::irp::{self, IoResult, Irp, Outcome, Request};
 use ntos::io::lock::LockOwner;
 use ntos::io::share::Sharing;
 use ntos::io::{CreateRequest, FileFacts, FileObject, VolumeFacts};
-use ntos::mm::FileBacking;
+use ntos::mm::{self, FileBacking};
 use ntos::ob::ObRef;
 use ntos::ustr::{UnicodeString, eq_ignore_case, upcase};
 
@@ -80,7 +80,7 @@ impl OpenHostFile {
     }
 
     /// Fails unless the file may be deleted now.
-    fn deletable(&self, ignore_read_only: bool) -> NtResult<()> {
+    fn deletable(&self, k: &Kernel, ignore_read_only: bool) -> NtResult<()> {
         let node = self.fcb.state.open().node.clone();
         if node.path.is_empty() || node.layer.is_none() {
             return Err(STATUS_CANNOT_DELETE);
@@ -93,6 +93,10 @@ impl OpenHostFile {
                 return Err(STATUS_DIRECTORY_NOT_EMPTY);
             }
         } else if !ignore_read_only && !self.fcb.metadata()?.writable {
+            return Err(STATUS_CANNOT_DELETE);
+        }
+        // A program that runs cannot be deleted.
+        if self.fcb.identity().is_some_and(|identity| mm::mapped(k, identity).image) {
             return Err(STATUS_CANNOT_DELETE);
         }
         Ok(())
@@ -235,6 +239,7 @@ impl OpenFile for OpenHostFile {
         }
         self.check_locks(self.owner(irp, *key), *offset, buffer.len, false)?;
         let file = self.fcb.reader()?;
+        let identity = self.fcb.identity();
         let mut piece = vec![0; buffer.len.min(PIECE)];
         let mut done = 0;
         while done < buffer.len {
@@ -242,7 +247,11 @@ impl OpenFile for OpenHostFile {
             let Some(at) = offset.checked_add(done as u64) else { break };
             let part = piece.get_mut(..wanted).unwrap_or_default();
             let count = file.read_at(at, part).map_err(host_error)?;
-            buffer.write(k, done, part.get(..count).unwrap_or_default())?;
+            let part = part.get_mut(..count).unwrap_or_default();
+            if let Some(identity) = identity {
+                mm::overlay_read(k, identity, at, part);
+            }
+            buffer.write(k, done, part)?;
             done += count;
             if count < wanted {
                 break;
@@ -271,13 +280,18 @@ impl OpenFile for OpenHostFile {
         }
         self.check_locks(self.owner(irp, *key), offset, buffer.len, true)?;
         let file = self.fcb.writer()?;
+        let identity = self.fcb.identity();
         let mut piece = vec![0; buffer.len.min(PIECE)];
         let mut done = 0;
         while done < buffer.len {
             let count = piece.len().min(buffer.len - done);
             let part = piece.get_mut(..count).unwrap_or_default();
             buffer.read(k, done, part)?;
-            file.write_at(offset + done as u64, part).map_err(host_error)?;
+            let at = offset + done as u64;
+            file.write_at(at, part).map_err(host_error)?;
+            if let Some(identity) = identity {
+                mm::file_written(k, identity, at, part);
+            }
             done += count;
         }
         irp.file.moved_to(offset + done as u64);
@@ -368,9 +382,12 @@ impl OpenFile for OpenHostFile {
         Ok(())
     }
 
-    fn flush(&self, _k: &mut Kernel) -> NtResult<()> {
+    fn flush(&self, k: &mut Kernel) -> NtResult<()> {
         if self.is_directory() {
             return Ok(());
+        }
+        if let Some(identity) = self.fcb.identity() {
+            mm::flush_file(k, identity)?;
         }
         self.fcb.reader()?.sync().map_err(host_error)
     }
@@ -467,7 +484,15 @@ impl OpenFile for OpenHostFile {
         if self.is_directory() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
-        self.fcb.writer()?.set_size(size).map_err(host_error)?;
+        let file = self.fcb.writer()?;
+        let old = self.fcb.metadata()?.size;
+        if let Some(identity) = self.fcb.identity() {
+            mm::check_resize(k, identity, old, size)?;
+        }
+        file.set_size(size).map_err(host_error)?;
+        if let Some(identity) = self.fcb.identity() {
+            mm::file_resized(k, identity, size);
+        }
         self.report(k, FILE_NOTIFY_CHANGE_SIZE);
         Ok(())
     }
@@ -483,7 +508,7 @@ impl OpenFile for OpenHostFile {
         Ok(())
     }
 
-    fn set_disposition(&self, _k: &mut Kernel, flags: u32) -> NtResult<()> {
+    fn set_disposition(&self, k: &mut Kernel, flags: u32) -> NtResult<()> {
         if flags & FILE_DISPOSITION_ON_CLOSE != 0 {
             let delete = flags & FILE_DISPOSITION_DELETE != 0;
             self.delete_on_close.store(delete, Ordering::Relaxed);
@@ -494,7 +519,7 @@ impl OpenFile for OpenHostFile {
             self.fcb.state.open().delete_pending = false;
             return Ok(());
         }
-        self.deletable(flags & FILE_DISPOSITION_IGNORE_READONLY_ATTRIBUTE != 0)?;
+        self.deletable(k, flags & FILE_DISPOSITION_IGNORE_READONLY_ATTRIBUTE != 0)?;
         let posix = flags & FILE_DISPOSITION_POSIX_SEMANTICS != 0;
         self.posix_delete.store(posix, Ordering::Relaxed);
         self.fcb.state.open().delete_pending = true;

@@ -9,7 +9,6 @@ use abi::NtResult;
 use abi::io::*;
 use abi::ob::{DELETE, MAXIMUM_ALLOWED};
 use abi::status_table::*;
-use ntos::Kernel;
 use ntos::guarded::Guarded;
 use ntos::host::files::{HostKind, HostMetadata, HostTimes, status_of};
 use ntos::io::device::{Created, Device, Driver};
@@ -17,6 +16,7 @@ use ntos::io::share::Sharing;
 use ntos::io::{CreateKind, CreateRequest, FileFacts, VolumeFacts};
 use ntos::ob::ObRef;
 use ntos::ustr::{UnicodeString, eq_ignore_case};
+use ntos::{Kernel, mm};
 
 use super::attributes::{self, Stored};
 use super::fcb::{Fcb, Fcbs};
@@ -160,6 +160,15 @@ impl Volume {
             return Err(STATUS_DELETE_PENDING);
         }
         let access = self.access(request, &node)?;
+        let identity = (node.metadata.device, node.metadata.inode);
+        let writes = access & WRITES != 0 || overwrites(request.disposition);
+        if !directory && writes && mm::mapped(k, identity).image {
+            // A program that runs cannot be written.
+            return Err(STATUS_SHARING_VIOLATION);
+        }
+        if overwrites(request.disposition) {
+            mm::check_resize(k, identity, node.metadata.size, 0)?;
+        }
         let implied = match request.disposition {
             FILE_SUPERSEDE => DELETE,
             FILE_OVERWRITE | FILE_OVERWRITE_IF => FILE_WRITE_DATA,
@@ -185,6 +194,7 @@ impl Volume {
             _ => FILE_OPENED,
         };
         if information != FILE_OPENED {
+            mm::file_resized(k, identity, 0);
             self.watchers.report(k, &path, Action::Modified, FILE_NOTIFY_CHANGE_SIZE);
         }
         Ok(self.opened_file(fcb, request, access, information))
