@@ -152,6 +152,11 @@ impl DataSegment {
         Ok(pfn)
     }
 
+    /// The frame of a page, if it is resident.
+    pub fn resident(&self, index: u64) -> Option<Pfn> {
+        self.state.open().pages.get(&index).map(|page| page.pfn)
+    }
+
     /// Records that a view wrote a page.
     pub fn mark_dirty(&self, index: u64) {
         if let Some(page) = self.state.open().pages.get_mut(&index) {

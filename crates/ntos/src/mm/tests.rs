@@ -586,3 +586,44 @@ fn commitment_has_a_limit() {
     assert_eq!(world.reserve(None, 1, Reservation::Committed), Err(STATUS_COMMITMENT_LIMIT));
     assert!(world.reserve(None, 1, Reservation::Reserved).is_ok());
 }
+
+#[test]
+fn touching_page_by_page_brings_in_more_and_more() {
+    let mut world = World::new();
+    let base = world.reserve(None, 0x10_0000, Reservation::Committed).unwrap();
+    let mut faults = 0;
+    for page in 0..0x100 {
+        let at = base + page * PAGE_SIZE;
+        if world.tables.entry(&world.ram, Va(at)).0 == 0 {
+            faults += 1;
+        }
+        world.write(at, page as u8).unwrap();
+    }
+    assert!((9..20).contains(&faults), "{faults} faults");
+    // Scattered touches bring in nothing else, and nothing beyond the committed run is entered.
+    let other = world.reserve(None, 0x10_0000, Reservation::Committed).unwrap();
+    let before = world.ram.frames_in_use();
+    for page in [0x80, 0x40, 0x10] {
+        world.write(other + page * PAGE_SIZE, 1).unwrap();
+    }
+    assert_eq!(world.ram.frames_in_use() - before, 3);
+    world.space().free(base, 0, FreeKind::Release).unwrap();
+    world.space().free(other, 0, FreeKind::Release).unwrap();
+    assert_eq!(world.end().frames_in_use(), 0);
+}
+
+#[test]
+fn resident_neighbours_of_a_view_come_with_a_fault() {
+    let mut one = World::new();
+    let mut two = World::sharing(&one.ram);
+    let segment = DataSegment::of_memory(&one.ram, &one.commit.clone(), 32).unwrap();
+    let (a, _) = map(&mut one, &segment, 0x2_0000, PAGE_READWRITE).unwrap();
+    let (b, _) = map(&mut two, &segment, 0x2_0000, PAGE_READONLY).unwrap();
+    for page in [1, 2, 3, 20] {
+        one.write(a + page * PAGE_SIZE, 5).unwrap();
+    }
+    assert_eq!(two.read(b + 0x2000), Ok(5));
+    let is_in = |page: u64| two.tables.entry(&two.ram, Va(b + page * PAGE_SIZE)).is_present();
+    assert!(is_in(1) && is_in(3) && !is_in(4) && !is_in(20));
+    assert_eq!(two.write(b + 0x3000, 1), Err(STATUS_ACCESS_VIOLATION));
+}
