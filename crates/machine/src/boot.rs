@@ -61,7 +61,7 @@ pub fn boot(
 ) -> Result<(Arc<Executive>, ObRef<Process>), BootError> {
     let mut k = kernel(config)?;
     step("make the object namespace", namespace::initialize(&mut k))?;
-    step("make the registry", cm::boot(&mut k))?;
+    step("make the registry", cm::boot(&mut k, &cm::BootFacts::default()))?;
     step("attach the devices", drivers::attach(&mut k))?;
     let token = step("make the System token", se::Token::system(&mut k))?;
     let system = step("make the System process", create::create_system_process(&mut k, token))?;
