@@ -23,8 +23,15 @@ impl Root {
         Root { folder, by_kernel: AtomicBool::new(true) }
     }
 
-    /// Opens a path; the empty path is the folder itself.
+    /// Opens a path; the empty path is the folder itself. `XDEV` for a link that leads out or in a circle.
     pub(crate) fn open(&self, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
+        match self.open_any(path, flags, mode) {
+            Err(Errno::LOOP) => Err(Errno::XDEV),
+            result => result,
+        }
+    }
+
+    fn open_any(&self, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = flags | OFlags::CLOEXEC;
         if self.by_kernel.load(Ordering::Relaxed) {

@@ -17,7 +17,10 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::beneath::Root;
-use crate::clock::{from_nt, to_nt};
+use crate::clock::{from_nt, now, to_nt};
+
+/// Kernel clock ticks are at most 10 ms apart; file times go by them.
+const RECENT: i64 = 300_000;
 
 /// A folder that nothing leaves.
 pub struct LinuxFolder {
@@ -63,6 +66,7 @@ fn metadata_of(stat: &Statx) -> HostMetadata {
     let modified = time(&stat.stx_mtime);
     let has_birth = stat.stx_mask & StatxFlags::BTIME.bits() != 0;
     let birth = if has_birth { time(&stat.stx_btime) } else { modified };
+    let changed = time(&stat.stx_ctime);
     HostMetadata {
         kind: kind_of(FileType::from_raw_mode(stat.stx_mode.into())),
         size: stat.stx_size,
@@ -74,7 +78,8 @@ fn metadata_of(stat: &Statx) -> HostMetadata {
         created: birth,
         accessed: time(&stat.stx_atime),
         modified,
-        changed: time(&stat.stx_ctime),
+        changed,
+        recent: now().saturating_sub(changed) < RECENT,
         change_stamp: (stat.stx_ctime.tv_sec as u128) << 32 | u128::from(stat.stx_ctime.tv_nsec),
     }
 }
