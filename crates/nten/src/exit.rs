@@ -44,6 +44,8 @@ pub enum Ended {
     Violation,
     /// The time limit was reached.
     TimeLimit,
+    /// Ctrl-C.
+    Interrupted,
 }
 
 impl Ended {
@@ -58,6 +60,8 @@ impl Ended {
                 (Status::BugCheck.into(), Some(format!("the machine stopped: bug check {code:#x}")))
             }
             Self::Violation => (Status::Violation.into(), None),
+            // As a shell reports a program that SIGINT ended.
+            Self::Interrupted => (ExitCode::from(130), Some("interrupted".to_owned())),
             Self::TimeLimit => {
                 (Status::TimeLimit.into(), Some("the time limit was reached".to_owned()))
             }
