@@ -17,6 +17,8 @@ use super::space::bytes;
 use super::space::{Space, with_space};
 use super::vad::{Content, Sequence, USER_END, USER_START, page_down, vpn};
 
+/// Pages that x64 guarantees for handling a stack overflow, at least (`SetThreadStackGuarantee`).
+pub(super) const GUARANTEED_STACK_PAGES: u64 = 2;
 /// The most pages that one demand-zero fault of a sequence brings in.
 const MAX_SEQUENCE: u64 = 32;
 /// Pages of a file or image that are looked at together when one of them faults.
@@ -58,7 +60,7 @@ fn stack_guard_hit(k: &mut Kernel, process: &Process, va: Va) -> NtResult<()> {
     // The lowest page of a stack is never committed; what is guaranteed for handling the overflow is handed out
     // with it.
     let last = bottom.saturating_add(PAGE_SIZE);
-    let guard_pages = 1 + guaranteed.div_ceil(PAGE_SIZE);
+    let guard_pages = 1 + guaranteed.div_ceil(PAGE_SIZE).max(GUARANTEED_STACK_PAGES);
     let next = page.saturating_sub(guard_pages * PAGE_SIZE);
     let (limit, outcome) =
         if next < last { (last, Err(STATUS_STACK_OVERFLOW)) } else { (page, Ok(())) };

@@ -302,7 +302,7 @@ pub fn create_thread(
     let size = wanted.max(MINIMUM_STACK).next_multiple_of(0x10000);
     let tid = k.ps.allocate_id();
     let teb_base = allocate(k, process, teb::BLOCK, abi::mm::PAGE_READWRITE)?;
-    let stack = match allocate(k, process, size, abi::mm::PAGE_READWRITE) {
+    let (stack, limit) = match mm::allocate_stack(k, process, size) {
         Ok(stack) => stack,
         Err(status) => {
             mm::free(k, process, teb_base)?;
@@ -311,6 +311,7 @@ pub fn create_thread(
     };
     let top = stack.0 + size;
     write_teb(k, process, teb_base.0, tid, peb_base, stack.0, top)?;
+    put(k, process, teb_base.0 + teb::STACK_LIMIT, limit.0)?;
 
     let mut first = CpuState::user_mode();
     first.rip = entries.rtl_user_thread_start.0;
