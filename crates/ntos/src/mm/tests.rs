@@ -627,3 +627,32 @@ fn resident_neighbours_of_a_view_come_with_a_fault() {
     assert!(is_in(1) && is_in(3) && !is_in(4) && !is_in(20));
     assert_eq!(two.write(b + 0x3000, 1), Err(STATUS_ACCESS_VIOLATION));
 }
+
+#[test]
+fn a_file_is_read_ahead_and_written_in_runs() {
+    let mut world = World::new();
+    let bytes: Vec<u8> = (0..0x2_0800u32).map(|at| (at >> 12) as u8).collect();
+    let file = TestFile::new(1, bytes);
+    let segment = DataSegment::of_file(&world.ram, file.clone(), true);
+    let (base, _) = map(&mut world, &segment, 0x2_0800, PAGE_READWRITE).unwrap();
+    assert_eq!(world.read(base + 0x3000), Ok(3));
+    assert!(segment.resident(4).is_none(), "one page is no sequence");
+    assert_eq!(world.read(base + 0x4000), Ok(4));
+    assert!(segment.resident(19).is_some() && segment.resident(20).is_none());
+    for page in 5..0x21 {
+        assert_eq!(world.read(base + page * PAGE_SIZE), Ok(page as u8));
+    }
+    assert!(segment.resident(0x21).is_none());
+    for page in [4, 5, 9, 0x20] {
+        world.write(base + page * PAGE_SIZE + 1, 0xEE).unwrap();
+    }
+    world.space().unmap(base, false).unwrap();
+    segment.write_back(0..0x21).unwrap();
+    let written = file.bytes.lock().unwrap().clone();
+    assert_eq!(written.len(), 0x2_0800);
+    let changed: Vec<usize> = (0..written.len()).filter(|at| written[*at] == 0xEE).collect();
+    assert_eq!(changed, [0x4001, 0x5001, 0x9001, 0x2_0001]);
+    file.set_size(0x3000).unwrap();
+    let cut = DataSegment::of_file(&world.ram, file, false);
+    assert_eq!(cut.page(3), Err(STATUS_IN_PAGE_ERROR));
+}
