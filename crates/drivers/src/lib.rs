@@ -16,6 +16,8 @@
 pub mod hostfs;
 pub mod null;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 
 use abi::NtResult;
 use ntos::{Kernel, ob};
