@@ -1,4 +1,4 @@
-//! Built-in drivers: the null device, standard streams, host folders as volumes.
+//! Built-in drivers: the null device, named pipes, standard streams, host folders as volumes.
 //!
 //! Each is a [`ntos::io::Driver`] with its own `add` or `open` function, which whoever boots a machine calls
 //! ([`hostfs::add_volume`], [`null::add`], [`stream::open_standard`]); [`attach`] does it for what every machine has.
@@ -14,6 +14,7 @@
 )]
 
 pub mod hostfs;
+pub mod npfs;
 pub mod null;
 pub mod stream;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use ntos::{Kernel, ob};
 /// The directories `\Device` and `\GLOBAL??` must exist.
 pub fn attach(k: &mut Kernel) -> NtResult<()> {
     null::add(k)?;
+    npfs::add(k)?;
     for spec in k.host.volumes() {
         let (device, _) = hostfs::add_volume(k, &spec)?;
         let letter = spec.drive.to_ascii_uppercase();

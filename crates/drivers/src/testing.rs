@@ -112,6 +112,8 @@ impl Machine {
             let (device, volume) = add_volume(cx.k, spec).unwrap();
             ob::make_link(cx.k, "\\??\\C:", &device.to_string()).unwrap();
             crate::null::add(cx.k).unwrap();
+            crate::npfs::add(cx.k).unwrap();
+            ob::make_link(cx.k, "\\??\\PIPE", "\\Device\\NamedPipe").unwrap();
             volume
         });
         Machine { machine, volume }
