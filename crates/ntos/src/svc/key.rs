@@ -607,3 +607,6 @@ crate::service_table! { SERVICES:
     nt_notify_change_key,
     nt_notify_change_multiple_keys,
 }
+
+#[cfg(test)]
+mod tests;

@@ -689,3 +689,6 @@ crate::service_table! { SERVICES:
     nt_create_token,
     nt_impersonate_anonymous_token,
 }
+
+#[cfg(test)]
+mod tests;
