@@ -661,3 +661,30 @@ fn isolated() {
     assert_eq!(scratch.read("hello.txt"), b"before");
     outcome.contains("hello.txt has 9 bytes").complains("hello.txt");
 }
+
+/// Damaged programs, one byte in many places each, end somehow; nten itself never fails.
+#[test]
+#[ignore = "the machine is not linked in yet"]
+fn damaged_programs_never_break_nten() {
+    let scratch = Scratch::new();
+    let program = fs::read(build("hello")).unwrap();
+    let mut state = 0x243f_6a88_85a3_08d3u64;
+    let mut random = |limit: usize| {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        usize::try_from(state >> 33).unwrap() % limit
+    };
+    for round in 0..40 {
+        let mut image = program.clone();
+        // Half of the rounds damage the headers only, where every byte means something.
+        let limit = if round % 2 == 0 { 0x400 } else { image.len() };
+        for _ in 0..=random(8) {
+            image[random(limit)] = u8::try_from(random(256)).unwrap();
+        }
+        scratch.write("damaged.exe", image);
+        let outcome =
+            Run::program("damaged.exe").options(["--timeout", "10"]).within(&scratch).go();
+        assert!(!outcome.stderr.contains("panicked"), "round {round}: {}", outcome.stderr);
+        // 101 is a Rust panic, -1 a signal.
+        assert!(![101, -1].contains(&outcome.status), "round {round}: {}", outcome.stderr);
+    }
+}

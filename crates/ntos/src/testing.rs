@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use guest_mem::{GuestRam, PageTables, Pte, Va};
+use guest_mem::{GuestRam, PAGE_SIZE, PageTables, Va};
 use parking_lot::Mutex;
 
 use crate::Kernel;
@@ -21,6 +21,7 @@ use crate::ke::sched::ThreadState;
 use crate::mm::{self, MmState};
 use crate::ob::{self, ObRef};
 use crate::ps::{Process, ProcessState, Thread};
+use crate::se::Token;
 use crate::svc::args::HandleValue;
 use crate::svc::{AsyncCx, Executive, Handle, In, InOut, Mode, Out, ServiceCx, ServiceTable};
 
@@ -113,18 +114,18 @@ pub struct TestMachine {
 /// A kernel with an empty namespace and no process.
 pub fn kernel(host: Arc<TestHost>) -> Kernel {
     let ram = Arc::new(GuestRam::new(64 << 20).unwrap());
-    let kernel_tables = Arc::new(PageTables::new(&ram).unwrap());
-    kernel_tables.fill_upper_half(&ram, mm::pool::POOL_BASE, mm::pool::POOL_END).unwrap();
-    let pool = mm::pool::KernelPool::new(ram.clone(), kernel_tables.clone());
+    let tables = Arc::new(PageTables::new(&ram).unwrap());
+    tables.fill_upper_half(&ram, mm::pool::POOL_BASE, mm::pool::POOL_END).unwrap();
+    let pool = mm::pool::KernelPool::new(ram.clone(), tables.clone());
     let ob = ob::initial_state(&pool).unwrap();
     let shared_data = ram.alloc_zeroed().unwrap();
-    let ram_of_mm = ram.clone();
+    let mm = MmState::new(ram.clone(), pool, tables, shared_data, Box::new(|_| None));
     Kernel {
         ram,
         host,
         ke: Default::default(),
         ob,
-        mm: MmState::new(ram_of_mm, pool, kernel_tables, shared_data, Box::new(|_| None)),
+        mm,
         ps: Default::default(),
         io: Default::default(),
         cm: Default::default(),
@@ -138,10 +139,8 @@ pub fn kernel(host: Arc<TestHost>) -> Kernel {
 
 /// Makes a process with one page at [`DATA`].
 pub fn process(k: &mut Kernel, image: &str) -> ObRef<Process> {
-    let tables = PageTables::with_upper_half(&k.ram, &k.mm.kernel_tables).unwrap();
-    let page = k.ram.alloc_zeroed().unwrap();
-    tables.set_entry(&k.ram, Va(DATA), Pte::new(page, Pte::WRITE | Pte::USER)).unwrap();
-    let token = ob::create(k, Default::default()).unwrap();
+    let (tables, space) = mm::new_address_space(k).unwrap();
+    let token = Token::administrator(k).unwrap();
     let pid = k.ps.allocate_id();
     let process = ob::create(
         k,
@@ -149,7 +148,7 @@ pub fn process(k: &mut Kernel, image: &str) -> ObRef<Process> {
             pid,
             parent_pid: 4,
             tables,
-            space: Guarded::default(),
+            space: Guarded::new(space),
             handles: Guarded::default(),
             token: Guarded::new(token),
             state: Guarded::new(ProcessState {
@@ -160,6 +159,8 @@ pub fn process(k: &mut Kernel, image: &str) -> ObRef<Process> {
         },
     )
     .unwrap();
+    let page = PAGE_SIZE;
+    mm::allocate(k, &process, Some(Va(DATA)), page, true, 4, Default::default()).unwrap();
     k.ps.processes.insert(pid, process.clone());
     process
 }

@@ -55,7 +55,7 @@ impl Default for BootFacts {
     fn default() -> Self {
         BootFacts {
             computer: "NTEN".to_owned(),
-            user: "user".to_owned(),
+            user: "nten".to_owned(),
             sid: FIRST_USER,
             processors: 1,
             processor_identifier: "Intel64 Family 6 Model 158 Stepping 10".to_owned(),

@@ -27,3 +27,6 @@ pub fn tick(k: &mut Kernel) {
     // With TickCountMultiplier 1 << 24 a tick is a millisecond.
     triple(shared::TICK_COUNT, now / 10_000);
 }
+
+/// The nominal speed of the emulated processor: an instruction counts as a nanosecond of processor time.
+pub const NOMINAL_MHZ: u32 = 1000;

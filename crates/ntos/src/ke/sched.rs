@@ -177,19 +177,3 @@ pub fn boost(thread: &ObRef<Thread>, increment: i32) {
         sched.priority = sched.priority.max(boosted);
     }
 }
-
-/// Takes back one suspension and returns the count there was; the last one lets the thread run.
-pub fn resume(k: &mut Kernel, thread: &ObRef<Thread>) -> u32 {
-    let previous = {
-        let mut sched = thread.sched.open();
-        let previous = sched.suspended;
-        sched.suspended = previous.saturating_sub(1);
-        // A thread that was suspended within a wait goes on waiting.
-        if previous != 1 || sched.wait.is_some() {
-            return previous;
-        }
-        previous
-    };
-    make_ready(k, thread);
-    previous
-}

@@ -347,7 +347,8 @@ pub fn create_thread(
     Ok(thread)
 }
 
-fn base_priority(class: u8) -> i32 {
+/// The base priority of a `PROCESS_PRIORITY_CLASS`.
+pub fn base_priority(class: u8) -> i32 {
     match class {
         1 => 4,
         3 => 13,

@@ -22,8 +22,8 @@ use crate::ke::event::{
 use crate::ob::{ObRef, create_named};
 
 use super::args::{AccessMask, HandleValue};
+use super::info::Reply;
 use super::object::{give_handle, open_by_name};
-use super::query::fixed_information;
 use super::{Handle, In, Out, ServiceCx};
 
 crate::enum_arg! {
@@ -170,8 +170,8 @@ pub(super) fn nt_query_event(
         EventType: header.kind(&cx.k.ram).into(),
         EventState: header.state(&cx.k.ram),
     };
-    let length = event_information_length;
-    fixed_information(cx, event_information, length, return_length, &information)
+    Reply { buffer: event_information, length: event_information_length, return_length }
+        .exact(cx, &information)
 }
 
 /// Creates a semaphore, or opens the one of that name with `OBJ_OPENIF`.
@@ -247,8 +247,8 @@ pub(super) fn nt_query_semaphore(
         CurrentCount: header.state(&cx.k.ram),
         MaximumCount: header.field(&cx.k.ram, size_of::<DISPATCHER_HEADER>() as u64),
     };
-    let length = semaphore_information_length;
-    fixed_information(cx, semaphore_information, length, return_length, &information)
+    Reply { buffer: semaphore_information, length: semaphore_information_length, return_length }
+        .exact(cx, &information)
 }
 
 /// Creates a mutant, or opens the one of that name with `OBJ_OPENIF`; only a new one can be owned at once.
@@ -310,12 +310,16 @@ pub(super) fn nt_query_mutant(
     }
     let mutant = cx.reference::<Mutant>(mutant_handle, MUTANT_QUERY_STATE)?;
     let header = mutant.header.dispatcher();
-    let length = mutant_information_length;
     if class == MutantInformationClass::MutantOwnerInformation {
         let owner = mutant_owner(cx.k, header).map_or_else(CLIENT_ID::default, |(pid, tid)| {
             CLIENT_ID { UniqueProcess: pid, UniqueThread: tid }
         });
-        return fixed_information(cx, mutant_information, length, return_length, &owner);
+        return Reply {
+            buffer: mutant_information,
+            length: mutant_information_length,
+            return_length,
+        }
+        .exact(cx, &owner);
     }
     let owner: u64 = header.field(&cx.k.ram, MUTANT_OWNER_THREAD);
     let information = MUTANT_BASIC_INFORMATION {
@@ -324,7 +328,8 @@ pub(super) fn nt_query_mutant(
         AbandonedState: header.field(&cx.k.ram, MUTANT_ABANDONED),
         _pad: [0; 2],
     };
-    fixed_information(cx, mutant_information, length, return_length, &information)
+    Reply { buffer: mutant_information, length: mutant_information_length, return_length }
+        .exact(cx, &information)
 }
 
 crate::service_table! { SERVICES:

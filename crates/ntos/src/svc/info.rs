@@ -71,7 +71,8 @@ impl Reply {
         self.whole(cx, &answer, STATUS_INFO_LENGTH_MISMATCH)
     }
 
-    fn store_length(&self, cx: &mut ServiceCx<'_>, length: usize) -> NtResult {
+    /// Stores the length of the answer where the caller wants it.
+    pub(super) fn store_length(&self, cx: &mut ServiceCx<'_>, length: usize) -> NtResult {
         if let Some(out) = self.return_length {
             out.write(cx, &(length as u32))?;
         }

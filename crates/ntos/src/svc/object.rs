@@ -20,7 +20,7 @@ use crate::ob::{
 use crate::ps::Process;
 
 use super::args::{AccessMask, HandleValue};
-use super::query::store_length;
+use super::info::Reply;
 use super::{Handle, In, InOut, ObjectAttributes, Out, ServiceCx};
 
 crate::flags_arg! {
@@ -282,6 +282,7 @@ pub(super) fn nt_query_directory_object(
     context: InOut<u32>,
     return_length: Option<Out<u32>>,
 ) -> NtResult {
+    let reply = Reply { buffer, length, return_length };
     let start = if restart_scan { 0 } else { context.read(cx)? as usize };
     let directory = cx.reference::<Directory>(directory_handle, DIRECTORY_QUERY)?;
     let children = directory.list();
@@ -296,7 +297,7 @@ pub(super) fn nt_query_directory_object(
         let needed = entry_size + (name.len() + kind.len() + 2) * 2;
         if used + needed > length as usize {
             if entries.is_empty() {
-                store_length(cx, return_length, used + needed)?;
+                reply.store_length(cx, used + needed)?;
                 return Err(STATUS_BUFFER_TOO_SMALL);
             }
             status = STATUS_MORE_ENTRIES;
@@ -314,7 +315,7 @@ pub(super) fn nt_query_directory_object(
     let bytes = directory_listing(buffer, &entries);
     cx.write_bytes(buffer, &bytes)?;
     context.write(cx, &((start + entries.len()) as u32))?;
-    store_length(cx, return_length, bytes.len())?;
+    reply.store_length(cx, bytes.len())?;
     Ok(status)
 }
 
@@ -397,16 +398,20 @@ pub(super) fn nt_query_symbolic_link_object(
     let length = bytes.len();
     bytes.extend([0, 0]);
     let room = usize::from(string.MaximumLength);
+    let reply = Reply {
+        buffer: Va(string.Buffer),
+        length: string.MaximumLength.into(),
+        return_length: returned_length,
+    };
     let needed = if returned_length.is_some() { length + 2 } else { length };
     if room < needed {
-        store_length(cx, returned_length, needed)?;
+        reply.store_length(cx, needed)?;
         return Err(STATUS_BUFFER_TOO_SMALL);
     }
     cx.write_bytes(Va(string.Buffer), bytes.get(..room.min(length + 2)).unwrap_or(&bytes))?;
     string.Length = length as u16;
     link_target.write(cx, &string)?;
-    store_length(cx, returned_length, needed)?;
-    Ok(STATUS_SUCCESS)
+    reply.store_length(cx, needed)
 }
 
 crate::service_table! { SERVICES:

@@ -14,13 +14,14 @@ use crate::ex::event::{Event, Mutant, Semaphore};
 use crate::ex::keyed::{self, KeyedEvent, Side};
 use crate::ke::apc::{self, UserApc};
 use crate::ke::event::{EVENT_INCREMENT, ke_release_mutant, ke_release_semaphore, ke_set_event};
-use crate::ke::sched::{ThreadState, resume};
+use crate::ke::sched::ThreadState;
 use crate::ke::{self, Dispatcher, WaitOutcome, WaitType, dispatcher, timer};
 use crate::ob::{AnyRef, ObRef, create_named, downcast};
 use crate::ps::Thread;
 
 use super::args::{AccessMask, HandleValue};
 use super::object::{give_handle, open_by_name};
+use super::thread::resume;
 use super::{AsyncCx, Handle, In, Out, ServiceCx};
 
 /// Objects that one call can wait for.

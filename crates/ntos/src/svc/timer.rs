@@ -14,8 +14,8 @@ use crate::ke::apc::UserApc;
 use crate::ob::create_named;
 
 use super::args::{AccessMask, HandleValue};
+use super::info::Reply;
 use super::object::{give_handle, open_by_name};
-use super::query::fixed_information;
 use super::{Handle, In, Out, ServiceCx};
 
 crate::enum_arg! {
@@ -181,8 +181,8 @@ pub(super) fn nt_query_timer(
         TimerState: u8::from(timer.header.dispatcher().state(&cx.k.ram) > 0),
         _pad: [0; 7],
     };
-    let length = timer_information_length;
-    fixed_information(cx, timer_information, length, return_length, &information)
+    Reply { buffer: timer_information, length: timer_information_length, return_length }
+        .exact(cx, &information)
 }
 
 /// The coarsest resolution of NT's clock, in 100 ns.
