@@ -17,18 +17,22 @@ pub mod hostfs;
 pub mod null;
 pub mod stream;
 
+use std::sync::Arc;
+
 use abi::NtResult;
 use ntos::{Kernel, ob};
 
-/// Makes the built-in devices and the volumes that the host gives, with their drive letters.
+/// Makes the built-in devices and the volumes that the host gives, with their drive letters; returns the volumes.
 ///
 /// The directories `\Device` and `\GLOBAL??` must exist.
-pub fn attach(k: &mut Kernel) -> NtResult<()> {
+pub fn attach(k: &mut Kernel) -> NtResult<Vec<(char, Arc<hostfs::Volume>)>> {
     null::add(k)?;
+    let mut volumes = Vec::new();
     for spec in k.host.volumes() {
-        let (device, _) = hostfs::add_volume(k, &spec)?;
+        let (device, volume) = hostfs::add_volume(k, &spec)?;
         let letter = spec.drive.to_ascii_uppercase();
         ob::make_link(k, &format!("\\GLOBAL??\\{letter}:"), &device.to_string())?;
+        volumes.push((letter, volume));
     }
-    Ok(())
+    Ok(volumes)
 }

@@ -11,6 +11,7 @@
 //! readable, asks the watcher thread to poll it and answers `None`; the machine waits in `wait`; the watcher finds
 //! input and queues `HostEvent::Readable`; the machine reads again.
 
+mod backing;
 mod beneath;
 mod clock;
 mod deterministic;
@@ -19,6 +20,7 @@ mod files;
 mod linux;
 mod streams;
 
+pub use backing::open_backing;
 pub use deterministic::DeterministicHost;
 pub use files::LinuxFolder;
 pub use linux::LinuxHost;

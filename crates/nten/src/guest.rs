@@ -81,10 +81,8 @@ impl Drop for OwnFolder {
 pub struct Drives {
     /// What the host offers.
     pub volumes: Vec<VolumeSpec>,
-    /// Where changes of the current folder go, for `--isolated`.
-    pub changes: Option<OwnFolder>,
     program: String,
-    _own: OwnFolder,
+    _own: Vec<OwnFolder>,
 }
 
 impl Drives {
@@ -95,11 +93,11 @@ impl Drives {
         furnish(own.path()).map_err(|e| cannot("make the machine's drive", &e))?;
         let mut volumes = vec![system_drive(own.path(), &options.userland)?];
         let current = open(&here)?;
-        let mut changes = None;
+        let mut own = vec![own];
         volumes.push(if options.isolated {
             let folder = OwnFolder::make("d").map_err(|e| cannot("make a folder", &e))?;
             let volume = VolumeSpec::copy_on_write('D', current, open(folder.path())?);
-            changes = Some(folder);
+            own.push(folder);
             volume
         } else {
             VolumeSpec::folder('D', current, true)
@@ -111,7 +109,7 @@ impl Drives {
         }
         let (program, extra) = program_path(options, &here)?;
         volumes.extend(extra);
-        Ok(Drives { volumes, changes, program, _own: own })
+        Ok(Drives { volumes, program, _own: own })
     }
 
     /// The program as the machine starts it.

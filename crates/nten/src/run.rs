@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use host::{DeterministicHost, LinuxHost};
+use host::{DeterministicHost, LinuxFolder, LinuxHost};
 use machine::{BootError, Config, Machine, Outcome};
 use ntos::host::Host;
 use ntos::mm::nls::NlsSource;
@@ -104,16 +104,15 @@ fn run(options: RunOptions) -> Result<Ended, Report> {
     let config = Config {
         host,
         services: services(&options.userland)?,
-        nls: nls(&options.userland),
+        nls: nls(&options.userland)?,
         memory: options.memory.unwrap_or(DEFAULT_MEMORY),
         trace,
     };
     let mut machine = Machine::boot(config, &program).map_err(|error| boot_failed(&error))?;
     let deadline = options.timeout.map(|limit| (limit.as_nanos() / 100) as u64);
     let outcome = machine.run(deadline);
-    drop(machine);
-    if let Some(changes) = &drives.changes {
-        for change in drivers::hostfs::changes(changes.path()) {
+    if options.isolated {
+        for change in machine.changes('D') {
             anstream::eprintln!("nten: {change}");
         }
     }
@@ -164,9 +163,11 @@ fn services(userland: &Userland) -> Result<Vec<(String, u32)>, Report> {
     Ok(services)
 }
 
-fn nls(userland: &Userland) -> NlsSource {
-    let folder = userland.nls.clone();
-    Box::new(move |name| host::open_backing(&folder.join(name)).ok())
+fn nls(userland: &Userland) -> Result<NlsSource, Report> {
+    let folder = LinuxFolder::open(&userland.nls).map_err(|error| {
+        Report::new(format!("cannot open {}", userland.nls.display())).cause(error.to_string())
+    })?;
+    Ok(Box::new(move |name| host::open_backing(&folder, name).ok()))
 }
 
 fn boot_failed(error: &BootError) -> Report {
