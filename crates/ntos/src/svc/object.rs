@@ -7,6 +7,7 @@ use abi::NtStatus;
 use abi::ex::OBJECT_DIRECTORY_INFORMATION;
 use abi::ob::*;
 use abi::ps::PROCESS_DUP_HANDLE;
+use abi::se::SE_CREATE_PERMANENT_PRIVILEGE;
 use abi::status_table::*;
 use guest_mem::Va;
 use ntos_macros::service;
@@ -18,6 +19,7 @@ use crate::ob::{
     namespace,
 };
 use crate::ps::Process;
+use crate::se::require_privilege;
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
@@ -195,6 +197,15 @@ fn source_entry(
 pub(super) fn nt_make_temporary_object(cx: &mut ServiceCx<'_>, handle: Handle) -> NtResult {
     let object = cx.reference_any(handle, DELETE)?;
     object.header().set_permanent(false);
+    Ok(STATUS_SUCCESS)
+}
+
+/// Makes an object's name stay when its last handle is closed. Requires `SeCreatePermanentPrivilege`.
+#[service]
+pub(super) fn nt_make_permanent_object(cx: &mut ServiceCx<'_>, handle: Handle) -> NtResult {
+    require_privilege(cx.thread, SE_CREATE_PERMANENT_PRIVILEGE)?;
+    let object = cx.reference_any(handle, 0)?;
+    object.header().set_permanent(true);
     Ok(STATUS_SUCCESS)
 }
 
@@ -415,7 +426,7 @@ pub(super) fn nt_query_symbolic_link_object(
 }
 
 crate::service_table! { SERVICES:
-    nt_close, nt_duplicate_object, nt_make_temporary_object, nt_compare_objects,
+    nt_close, nt_duplicate_object, nt_make_temporary_object, nt_make_permanent_object, nt_compare_objects,
     nt_create_directory_object, nt_create_directory_object_ex, nt_open_directory_object,
     nt_query_directory_object, nt_create_symbolic_link_object, nt_open_symbolic_link_object,
     nt_query_symbolic_link_object,

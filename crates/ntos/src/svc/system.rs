@@ -277,6 +277,17 @@ fn firmware_table(cx: &mut ServiceCx<'_>, reply: Reply) -> NtResult {
     }
 }
 
+/// Sets facts about the system.
+#[service(Partial("no class can be set"))]
+pub(super) fn nt_set_system_information(
+    cx: &mut ServiceCx<'_>,
+    system_information_class: SystemInformationClass,
+    _system_information: Va,
+    _system_information_length: u32,
+) -> NtResult {
+    Err(unknown(cx, "NtSetSystemInformation", system_information_class.0))
+}
+
 fn basic_information(cx: &ServiceCx<'_>) -> SYSTEM_BASIC_INFORMATION {
     let pages = cx.k.ram.total_frames() as u32;
     SYSTEM_BASIC_INFORMATION {
@@ -294,4 +305,4 @@ fn basic_information(cx: &ServiceCx<'_>) -> SYSTEM_BASIC_INFORMATION {
     }
 }
 
-crate::service_table! { SERVICES: nt_query_system_information, nt_query_system_information_ex }
+crate::service_table! { SERVICES: nt_query_system_information, nt_query_system_information_ex, nt_set_system_information }

@@ -68,9 +68,11 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::file::SERVICES,
         super::key::SERVICES,
         super::locale::SERVICES,
+        super::machine::SERVICES,
         super::memory::SERVICES,
         super::object::SERVICES,
         super::object_query::SERVICES,
+        super::power::SERVICES,
         super::process::SERVICES,
         super::section::SERVICES,
         super::security::SERVICES,
@@ -80,6 +82,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::time::SERVICES,
         super::timer::SERVICES,
         super::token::SERVICES,
+        super::unique::SERVICES,
         super::userland::SERVICES,
         super::win32k::SERVICES,
     ]
@@ -148,5 +151,18 @@ impl ServiceTable {
             .enumerate()
             .filter(|(_, entry)| !matches!(entry, Entry::Vacant))
             .map(|(number, entry)| (number as u32, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_is_declared_once() {
+        let mut names = BTreeSet::new();
+        for def in all() {
+            assert!(names.insert(def.name), "{} is declared twice: {}", def.name, def.source);
+        }
     }
 }

@@ -4,7 +4,9 @@ use abi::NtResult;
 use abi::status_table::*;
 use ntos_macros::service;
 
-use super::{Out, ServiceCx};
+use crate::se::require_privilege;
+
+use super::{In, Out, ServiceCx};
 
 /// Reports the time: 100 ns since 1601, UTC.
 #[service]
@@ -32,4 +34,22 @@ fn nt_query_performance_counter(
     Ok(STATUS_SUCCESS)
 }
 
-crate::service_table! { SERVICES: nt_query_system_time, nt_query_performance_counter }
+/// Sets the time. Requires `SeSystemtimePrivilege`.
+#[service(Partial("the machine's clock is the host's and cannot be set"))]
+fn nt_set_system_time(
+    cx: &mut ServiceCx<'_>,
+    system_time: Option<In<i64>>,
+    previous_time: Option<Out<i64>>,
+) -> NtResult {
+    if let Some(time) = system_time {
+        time.read(cx)?;
+    }
+    if let Some(out) = previous_time {
+        out.probe(cx)?;
+    }
+    require_privilege(cx.thread, abi::se::SE_SYSTEMTIME_PRIVILEGE)?;
+    cx.k.notice_once("NtSetSystemTime is not implemented: the clock is the host's".to_owned());
+    Err(STATUS_NOT_IMPLEMENTED)
+}
+
+crate::service_table! { SERVICES: nt_query_system_time, nt_query_performance_counter, nt_set_system_time }
