@@ -20,6 +20,8 @@ pub struct ExState {
     pub next_luid: u64,
     /// When the shared page is next brought up to date.
     pub next_tick: u64,
+    /// When starved threads are next looked for.
+    pub next_balance: u64,
     /// The keyed event that a null handle names, once it was used.
     pub default_keyed_event: Option<crate::ob::ObRef<keyed::KeyedEvent>>,
     /// The clock resolution that was asked for, in 100 ns.
