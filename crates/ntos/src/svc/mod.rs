@@ -16,11 +16,13 @@ pub mod args;
 pub mod cx;
 pub mod table;
 
+mod alert;
 mod atom;
 mod event;
 mod file;
 mod info;
 mod key;
+mod keyed;
 mod locale;
 mod machine;
 mod memory;

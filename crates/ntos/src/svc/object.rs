@@ -11,15 +11,17 @@ use abi::se::SE_CREATE_PERMANENT_PRIVILEGE;
 use abi::status_table::*;
 use guest_mem::Va;
 use ntos_macros::service;
+use sd::inherit::Kind;
 use zerocopy::IntoBytes;
 
+use crate::Kernel;
 use crate::ob::handle::OBJ_PROTECT_CLOSE;
 use crate::ob::{
     self, AnyRef, Directory, HandleEntry, ObRef, ObjectBody, SymbolicLink, create, create_named,
     namespace,
 };
 use crate::ps::Process;
-use crate::se::require_privilege;
+use crate::se::{self, require_privilege};
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
@@ -34,20 +36,89 @@ crate::flags_arg! {
     }
 }
 
-/// Enters an object that was created or found in the caller's table and stores the handle.
+/// Creates an object under the name of its attributes, or opens the one that is there if `OBJ_OPENIF` says so, and gives
+/// the caller a handle: what all `NtCreate…` services of executive objects do.
 ///
-/// `status` is what success gives. When no handle can be given nothing is left behind: not the handle, and not the name
-/// of an object that was made for this call.
-pub(super) fn give_handle<T: ObjectBody>(
+/// A new object that has a name or is given a security descriptor carries one from then on; its creator gets the access
+/// that was asked for, whatever the descriptor says.
+pub(super) fn create_object<T: ObjectBody>(
+    cx: &mut ServiceCx<'_>,
+    out: Out<HandleValue>,
+    access: AccessMask,
+    attributes: Option<In<OBJECT_ATTRIBUTES>>,
+    make: impl FnOnce(&mut Kernel) -> NtResult<ObRef<T>>,
+) -> NtResult {
+    let attributes = cx.capture_attributes(attributes)?;
+    create_captured(cx, out, access, attributes.as_ref(), make)
+}
+
+/// [`create_object`] with attributes that have been captured.
+fn create_captured<T: ObjectBody>(
+    cx: &mut ServiceCx<'_>,
+    out: Out<HandleValue>,
+    access: AccessMask,
+    attributes: Option<&ObjectAttributes>,
+    make: impl FnOnce(&mut Kernel) -> NtResult<ObRef<T>>,
+) -> NtResult {
+    let explicit = match attributes {
+        Some(attributes) => se::capture::optional_descriptor(cx, attributes.security_descriptor)?,
+        None => None,
+    };
+    let flags = attributes.map_or(0, |attributes| attributes.flags);
+    if flags & OBJ_PERMANENT != 0 {
+        require_privilege(cx.thread, SE_CREATE_PERMANENT_PRIVILEGE)?;
+    }
+    let has_name = attributes.is_some_and(|a| a.name.as_ref().is_some_and(|n| !n.is_empty()));
+    let thread = cx.thread;
+    let (object, status) = create_named(cx.k, cx.process(), attributes, |k| {
+        let object = make(k)?;
+        if has_name || explicit.is_some() {
+            let kind =
+                if T::TYPE.name == Directory::TYPE.name { Kind::Container } else { Kind::Object };
+            let map = &T::TYPE.access;
+            let security = se::assign_security(thread, None, explicit.as_ref(), kind, map, false)?;
+            *object.header.security.open() = Some(security);
+        }
+        Ok(object)
+    })?;
+    if status == STATUS_OBJECT_NAME_EXISTS {
+        give_handle(cx, out, &object, access, flags, status)
+    } else {
+        let map = T::TYPE.access;
+        let mut granted = map.map(access.0);
+        if granted & MAXIMUM_ALLOWED != 0 {
+            granted = (granted & !MAXIMUM_ALLOWED) | map.all;
+        }
+        let attributes = flags & OBJ_INHERIT;
+        let entry = HandleEntry { object: object.clone(), access: granted, attributes };
+        let handle = cx.process().handles.open().insert(entry);
+        store_handle(cx, out, &object, handle, status)
+    }
+}
+
+/// Opens a handle to an object that was found and stores it; `status` is what success gives.
+fn give_handle<T: ObjectBody>(
     cx: &mut ServiceCx<'_>,
     out: Out<HandleValue>,
     object: &ObRef<T>,
     access: AccessMask,
-    attributes: Option<&ObjectAttributes>,
+    flags: u32,
     status: NtStatus,
 ) -> NtResult {
-    let flags = attributes.map_or(0, |attributes| attributes.flags);
-    match cx.open_handle(object, access.0, flags) {
+    let handle = cx.open_handle(object, access.0, flags);
+    store_handle(cx, out, object, handle, status)
+}
+
+/// Stores a handle. When that fails, or there is none, nothing is left behind: not the handle, and not the name of an
+/// object that was made for this call.
+fn store_handle<T: ObjectBody>(
+    cx: &mut ServiceCx<'_>,
+    out: Out<HandleValue>,
+    object: &ObRef<T>,
+    handle: NtResult<u64>,
+    status: NtStatus,
+) -> NtResult {
+    match handle {
         Ok(handle) => {
             if let Err(fault) = out.write(cx, &HandleValue(handle)) {
                 ob::close(cx.k, cx.process(), handle)?;
@@ -75,7 +146,7 @@ pub(super) fn open_by_name<T: ObjectBody>(
     let attributes = cx.require_attributes(attributes)?;
     let process = cx.process();
     let object = ob::open_named::<T>(cx.k, process, &attributes)?;
-    give_handle(cx, out, &object, access, Some(&attributes), STATUS_SUCCESS)
+    give_handle(cx, out, &object, access, attributes.flags, STATUS_SUCCESS)
 }
 
 /// True for the values that stand for the current process, thread and tokens.
@@ -230,7 +301,9 @@ pub(super) fn nt_create_directory_object(
     desired_access: AccessMask,
     object_attributes: Option<In<OBJECT_ATTRIBUTES>>,
 ) -> NtResult {
-    create_directory(cx, directory_handle, desired_access, object_attributes)
+    create_object(cx, directory_handle, desired_access, object_attributes, |k| {
+        create(k, Directory::default())
+    })
 }
 
 /// [`nt_create_directory_object`] with a shadow directory, in which names are also looked for.
@@ -251,20 +324,9 @@ pub(super) fn nt_create_directory_object_ex(
         cx.k.notice_once(what.to_owned());
         return Err(STATUS_NOT_SUPPORTED);
     }
-    create_directory(cx, directory_handle, desired_access, object_attributes)
-}
-
-fn create_directory(
-    cx: &mut ServiceCx<'_>,
-    out: Out<HandleValue>,
-    access: AccessMask,
-    attributes: Option<In<OBJECT_ATTRIBUTES>>,
-) -> NtResult {
-    let attributes = cx.capture_attributes(attributes)?;
-    let process = cx.process();
-    let (directory, status) =
-        create_named(cx.k, process, attributes.as_ref(), |k| create(k, Directory::default()))?;
-    give_handle(cx, out, &directory, access, attributes.as_ref(), status)
+    create_object(cx, directory_handle, desired_access, object_attributes, |k| {
+        create(k, Directory::default())
+    })
 }
 
 /// Opens a directory of the namespace by name.
@@ -369,12 +431,10 @@ pub(super) fn nt_create_symbolic_link_object(
     if let Some(attributes) = &mut attributes {
         attributes.flags |= OBJ_OPENLINK;
     }
-    let process = cx.process();
-    let (link, status) = create_named(cx.k, process, attributes.as_ref(), |k| {
+    create_captured(cx, link_handle, desired_access, attributes.as_ref(), |k| {
         let created = k.system_time();
         create(k, SymbolicLink { target, created })
-    })?;
-    give_handle(cx, link_handle, &link, desired_access, attributes.as_ref(), status)
+    })
 }
 
 /// Opens a symbolic link itself.
@@ -389,7 +449,7 @@ pub(super) fn nt_open_symbolic_link_object(
     attributes.flags |= OBJ_OPENLINK;
     let process = cx.process();
     let link = ob::open_named::<SymbolicLink>(cx.k, process, &attributes)?;
-    give_handle(cx, link_handle, &link, desired_access, Some(&attributes), STATUS_SUCCESS)
+    give_handle(cx, link_handle, &link, desired_access, attributes.flags, STATUS_SUCCESS)
 }
 
 /// Reports a link's target. Requires `SYMBOLIC_LINK_QUERY`.

@@ -63,10 +63,12 @@ pub struct Call {
 /// Every declared service.
 pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
     [
+        super::alert::SERVICES,
         super::atom::SERVICES,
         super::event::SERVICES,
         super::file::SERVICES,
         super::key::SERVICES,
+        super::keyed::SERVICES,
         super::locale::SERVICES,
         super::machine::SERVICES,
         super::memory::SERVICES,

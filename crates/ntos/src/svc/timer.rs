@@ -11,11 +11,10 @@ use ntos_macros::service;
 use crate::ex::timer::{self, Timer};
 use crate::ke;
 use crate::ke::apc::UserApc;
-use crate::ob::create_named;
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
-use super::object::{give_handle, open_by_name};
+use super::object::{create_object, open_by_name};
 use super::{Handle, In, Out, ServiceCx};
 
 crate::enum_arg! {
@@ -47,11 +46,9 @@ pub(super) fn nt_create_timer(
         TimerType::SynchronizationTimer => SYNCHRONIZATION_TIMER,
         _ => return Err(STATUS_INVALID_PARAMETER_4),
     };
-    let attributes = cx.capture_attributes(object_attributes)?;
-    let process = cx.process();
-    let (timer, status) =
-        create_named(cx.k, process, attributes.as_ref(), |k| timer::create_timer(k, kind))?;
-    give_handle(cx, timer_handle, &timer, desired_access, attributes.as_ref(), status)
+    create_object(cx, timer_handle, desired_access, object_attributes, |k| {
+        timer::create_timer(k, kind)
+    })
 }
 
 /// Opens a timer by name.
