@@ -180,3 +180,45 @@ crate::service_table! { SERVICES:
     nt_shutdown_system, nt_query_system_environment_value, nt_query_system_environment_value_ex,
     nt_system_debug_control,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{DATA, TestMachine, out};
+
+    #[test]
+    fn a_hard_error_is_said_with_its_parameters() {
+        let machine = TestMachine::new();
+        let name = machine.string(0x100, "missing.dll");
+        machine.put(0x200, &[name.0, 0x42]);
+        let raise = |count, options| {
+            machine.with(|cx| {
+                let status = STATUS_DLL_NOT_FOUND.0;
+                nt_raise_hard_error(cx, status, count, 1, Va(DATA + 0x200), options, out(0))
+            })
+        };
+        assert_eq!(raise(2, 1), Ok(STATUS_SUCCESS));
+        assert_eq!(
+            *machine.host.diagnostics.lock(),
+            ["test.exe: hard error STATUS_DLL_NOT_FOUND (0xC0000135): missing.dll, 0x42"]
+        );
+        assert_eq!(raise(6, 1), Err(STATUS_INVALID_PARAMETER_2));
+        assert_eq!(raise(0, 9), Err(STATUS_INVALID_PARAMETER_5));
+    }
+
+    #[test]
+    fn shutting_down_takes_a_privilege_and_ends_everyone() {
+        let machine = TestMachine::new();
+        let shutdown = || machine.with(|cx| nt_shutdown_system(cx, 0));
+        assert_eq!(shutdown(), Err(STATUS_PRIVILEGE_NOT_HELD));
+        {
+            let token = machine.process.token.open();
+            let mut state = token.state.open();
+            for privilege in &mut state.privileges {
+                privilege.attributes |= SE_PRIVILEGE_ENABLED;
+            }
+        }
+        assert_eq!(shutdown(), Ok(STATUS_SUCCESS));
+        assert!(machine.thread.is_terminating());
+    }
+}
