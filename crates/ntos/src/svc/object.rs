@@ -11,7 +11,6 @@ use abi::se::SE_CREATE_PERMANENT_PRIVILEGE;
 use abi::status_table::*;
 use guest_mem::Va;
 use ntos_macros::service;
-use sd::inherit::Kind;
 use zerocopy::IntoBytes;
 
 use crate::Kernel;
@@ -21,7 +20,7 @@ use crate::ob::{
     namespace,
 };
 use crate::ps::Process;
-use crate::se::{self, require_privilege};
+use crate::se::require_privilege;
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
@@ -38,9 +37,6 @@ crate::flags_arg! {
 
 /// Creates an object under the name of its attributes, or opens the one that is there if `OBJ_OPENIF` says so, and gives
 /// the caller a handle: what all `NtCreate…` services of executive objects do.
-///
-/// A new object that has a name or is given a security descriptor carries one from then on; its creator gets the access
-/// that was asked for, whatever the descriptor says.
 pub(super) fn create_object<T: ObjectBody>(
     cx: &mut ServiceCx<'_>,
     out: Out<HandleValue>,
@@ -60,43 +56,18 @@ fn create_captured<T: ObjectBody>(
     attributes: Option<&ObjectAttributes>,
     make: impl FnOnce(&mut Kernel) -> NtResult<ObRef<T>>,
 ) -> NtResult {
-    let explicit = match attributes {
-        Some(attributes) => se::capture::optional_descriptor(cx, attributes.security_descriptor)?,
-        None => None,
-    };
     let flags = attributes.map_or(0, |attributes| attributes.flags);
     if flags & OBJ_PERMANENT != 0 {
         require_privilege(cx.thread, SE_CREATE_PERMANENT_PRIVILEGE)?;
     }
-    let has_name = attributes.is_some_and(|a| a.name.as_ref().is_some_and(|n| !n.is_empty()));
-    let thread = cx.thread;
-    let (object, status) = create_named(cx.k, cx.process(), attributes, |k| {
-        let object = make(k)?;
-        if has_name || explicit.is_some() {
-            let kind =
-                if T::TYPE.name == Directory::TYPE.name { Kind::Container } else { Kind::Object };
-            let map = &T::TYPE.access;
-            let security = se::assign_security(thread, None, explicit.as_ref(), kind, map, false)?;
-            *object.header.security.open() = Some(security);
-        }
-        Ok(object)
-    })?;
-    if status == STATUS_OBJECT_NAME_EXISTS {
-        give_handle(cx, out, &object, access, flags, status)
-    } else {
-        let map = T::TYPE.access;
-        let mut granted = map.map(access.0);
-        if granted & MAXIMUM_ALLOWED != 0 {
-            granted = (granted & !MAXIMUM_ALLOWED) | map.all;
-        }
-        let attributes = flags & OBJ_INHERIT;
-        let entry = HandleEntry { object: object.clone(), access: granted, attributes };
-        let handle = cx.process().handles.open().insert(entry);
-        store_handle(cx, out, &object, handle, status)
-    }
+    let (object, status) = create_named(cx.k, cx.process(), attributes, make)?;
+    give_handle(cx, out, &object, access, flags, status)
 }
 
-/// Opens a handle to an object that was found and stores it; `status` is what success gives.
+/// Opens a handle to an object that was made or found and stores it; `status` is what success gives.
+///
+/// When no handle can be given nothing is left behind: not the handle, and not the name of an object that was made for
+/// this call.
 fn give_handle<T: ObjectBody>(
     cx: &mut ServiceCx<'_>,
     out: Out<HandleValue>,
@@ -105,20 +76,7 @@ fn give_handle<T: ObjectBody>(
     flags: u32,
     status: NtStatus,
 ) -> NtResult {
-    let handle = cx.open_handle(object, access.0, flags);
-    store_handle(cx, out, object, handle, status)
-}
-
-/// Stores a handle. When that fails, or there is none, nothing is left behind: not the handle, and not the name of an
-/// object that was made for this call.
-fn store_handle<T: ObjectBody>(
-    cx: &mut ServiceCx<'_>,
-    out: Out<HandleValue>,
-    object: &ObRef<T>,
-    handle: NtResult<u64>,
-    status: NtStatus,
-) -> NtResult {
-    match handle {
+    match cx.open_handle(object, access.0, flags) {
         Ok(handle) => {
             if let Err(fault) = out.write(cx, &HandleValue(handle)) {
                 ob::close(cx.k, cx.process(), handle)?;
