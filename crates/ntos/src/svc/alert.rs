@@ -16,6 +16,7 @@ use crate::ps::Thread;
 
 use super::sync::{begin, finish, read_timeout};
 use super::thread::resume;
+use super::time::Timeout;
 use super::{AsyncCx, Handle, In, Out, ServiceCx};
 
 /// Alerts a thread: ends its alertable wait, or its next one. Requires `THREAD_ALERT`.
@@ -75,7 +76,7 @@ pub(super) fn nt_alert_thread_by_thread_id(cx: &mut ServiceCx<'_>, thread_id: u6
 pub(super) async fn nt_wait_for_alert_by_thread_id(
     cx: &AsyncCx,
     _address: u64,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
     let begun = cx.with(|cx| {
         let timeout = read_timeout(cx, timeout)?;

@@ -12,6 +12,7 @@ use crate::ob::ObRef;
 use super::args::{AccessMask, HandleValue};
 use super::object::{create_object, open_by_name};
 use super::sync::{begin, finish, read_timeout};
+use super::time::Timeout;
 use super::{AsyncCx, Handle, In, Out, ServiceCx};
 
 /// Creates a keyed event. `flags` must be zero (`STATUS_INVALID_PARAMETER_4`).
@@ -50,7 +51,7 @@ pub(super) async fn nt_wait_for_keyed_event(
     keyed_event_handle: Handle,
     key_value: u64,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
     meet(cx, keyed_event_handle, key_value, alertable, timeout, Side::Wait).await
 }
@@ -62,7 +63,7 @@ pub(super) async fn nt_release_keyed_event(
     keyed_event_handle: Handle,
     key_value: u64,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
     meet(cx, keyed_event_handle, key_value, alertable, timeout, Side::Release).await
 }
@@ -72,7 +73,7 @@ async fn meet(
     handle: Handle,
     key: u64,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
     side: Side,
 ) -> NtResult {
     if key & 1 != 0 {

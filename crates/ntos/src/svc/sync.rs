@@ -15,7 +15,8 @@ use crate::ke::event::{EVENT_INCREMENT, ke_release_mutant, ke_release_semaphore,
 use crate::ke::{self, Dispatcher, WaitOutcome, WaitType, dispatcher, timer};
 use crate::ob::{AnyRef, downcast};
 
-use super::{AsyncCx, Handle, In, ServiceCx};
+use super::time::Timeout;
+use super::{Arg, ArgCursor, ArgTrace, AsyncCx, Handle, In, ServiceCx};
 
 /// Objects that one call can wait for.
 const MAXIMUM_WAIT_OBJECTS: u32 = 64;
@@ -23,6 +24,52 @@ const MAXIMUM_WAIT_OBJECTS: u32 = 64;
 crate::enum_arg! {
     /// `WAIT_TYPE`.
     WaitTypeArg { WaitAll = 0, WaitAny = 1 }
+}
+
+/// The count and the handles of a wait for several objects, two arguments of the call; `WIDTH` is a handle's size.
+#[derive(Clone, Copy)]
+pub(super) struct HandleArray<const WIDTH: usize> {
+    /// How many.
+    pub count: u32,
+    /// Where they are.
+    pub at: Va,
+}
+
+impl<const WIDTH: usize> HandleArray<WIDTH> {
+    fn read(&self, cx: &mut ServiceCx<'_>) -> NtResult<Vec<Handle>> {
+        let bytes = cx.read_vec(self.at, self.count as usize * WIDTH)?;
+        let handles = bytes.chunks_exact(WIDTH).map(|raw| match *raw {
+            // Handles of 32-bit programs are sign-extended.
+            [a, b, c, d] => i64::from(i32::from_le_bytes([a, b, c, d])) as u64,
+            [a, b, c, d, e, f, g, h] => u64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            _ => 0,
+        });
+        Ok(handles.map(Handle).collect())
+    }
+}
+
+impl<const WIDTH: usize> Arg for HandleArray<WIDTH> {
+    const SLOTS: usize = 2;
+
+    fn decode(cursor: &mut ArgCursor<'_>) -> Self {
+        HandleArray { count: cursor.next_raw() as u32, at: Va(cursor.next_raw()) }
+    }
+
+    fn describe(&self, name: &'static str, trace: &mut ArgTrace<'_, '_>) {
+        trace.input(name, |cx| {
+            if self.count > MAXIMUM_WAIT_OBJECTS {
+                return format!("{} at {:#x}", self.count, self.at);
+            }
+            match self.read(cx) {
+                Ok(handles) => {
+                    let shown: Vec<String> =
+                        handles.into_iter().map(|handle| cx.show_handle(handle)).collect();
+                    format!("[{}]", shown.join(", "))
+                }
+                Err(status) => format!("{} at {:#x}<{status}>", self.count, self.at),
+            }
+        });
+    }
 }
 
 /// The object of a handle and what to wait for in it; needs `SYNCHRONIZE`.
@@ -35,9 +82,9 @@ fn wait_object(cx: &mut ServiceCx<'_>, handle: Handle) -> NtResult<(AnyRef, Disp
 /// Reads an optional time-out.
 pub(super) fn read_timeout(
     cx: &mut ServiceCx<'_>,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult<Option<i64>> {
-    timeout.map(|timeout| timeout.read(cx)).transpose()
+    timeout.map(|timeout| timeout.read(cx).map(|timeout| timeout.0)).transpose()
 }
 
 /// Begins a wait of the calling thread: `Some` if it is over at once.
@@ -69,7 +116,7 @@ pub(super) async fn nt_wait_for_single_object(
     cx: &AsyncCx,
     handle: Handle,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
     let (_object, begun) = cx.with(|cx| {
         let timeout = read_timeout(cx, timeout)?;
@@ -87,47 +134,35 @@ pub(super) async fn nt_wait_for_single_object(
 #[service]
 pub(super) async fn nt_wait_for_multiple_objects(
     cx: &AsyncCx,
-    count: u32,
-    handles: Va,
+    handles: HandleArray<8>,
     wait_type: WaitTypeArg,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
-    let read = |bytes: Vec<u8>| {
-        bytes.as_chunks::<8>().0.iter().map(|raw| Handle(u64::from_le_bytes(*raw))).collect()
-    };
-    wait_for_multiple(cx, count, handles, 8, read, wait_type, alertable, timeout).await
+    wait_for_multiple(cx, handles, wait_type, alertable, timeout).await
 }
 
 /// [`nt_wait_for_multiple_objects`] with 32-bit handles, which are sign-extended.
 #[service]
 pub(super) async fn nt_wait_for_multiple_objects32(
     cx: &AsyncCx,
-    count: u32,
-    handles: Va,
+    handles: HandleArray<4>,
     wait_type: WaitTypeArg,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
-    let read = |bytes: Vec<u8>| {
-        let raw = bytes.as_chunks::<4>().0.iter();
-        raw.map(|raw| Handle(i64::from(i32::from_le_bytes(*raw)) as u64)).collect()
-    };
-    wait_for_multiple(cx, count, handles, 4, read, wait_type, alertable, timeout).await
+    wait_for_multiple(cx, handles, wait_type, alertable, timeout).await
 }
 
-async fn wait_for_multiple(
+async fn wait_for_multiple<const WIDTH: usize>(
     cx: &AsyncCx,
-    count: u32,
-    handles: Va,
-    width: usize,
-    read: impl FnOnce(Vec<u8>) -> Vec<Handle>,
+    handles: HandleArray<WIDTH>,
     wait_type: WaitTypeArg,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
     let (_objects, begun) = cx.with(|cx| {
-        if count == 0 || count > MAXIMUM_WAIT_OBJECTS {
+        if handles.count == 0 || handles.count > MAXIMUM_WAIT_OBJECTS {
             return Err(STATUS_INVALID_PARAMETER_1);
         }
         let wait_type = match wait_type.0 {
@@ -136,7 +171,7 @@ async fn wait_for_multiple(
             _ => return Err(STATUS_INVALID_PARAMETER_3),
         };
         let timeout = read_timeout(cx, timeout)?;
-        let handles = read(cx.read_vec(handles, count as usize * width)?);
+        let handles = handles.read(cx)?;
         let mut objects = Vec::with_capacity(handles.len());
         let mut dispatchers = Vec::with_capacity(handles.len());
         for handle in handles {
@@ -162,7 +197,7 @@ pub(super) async fn nt_signal_and_wait_for_single_object(
     signal_handle: Handle,
     wait_handle: Handle,
     alertable: bool,
-    timeout: Option<In<i64>>,
+    timeout: Option<In<Timeout>>,
 ) -> NtResult {
     let (_object, begun) = cx.with(|cx| {
         let timeout = read_timeout(cx, timeout)?;
@@ -199,9 +234,9 @@ fn signal_object(cx: &mut ServiceCx<'_>, handle: Handle, object: AnyRef) -> NtRe
 pub(super) async fn nt_delay_execution(
     cx: &AsyncCx,
     alertable: bool,
-    delay_interval: In<i64>,
+    delay_interval: In<Timeout>,
 ) -> NtResult {
-    let interval = cx.with(|cx| delay_interval.read(cx))?;
+    let Timeout(interval) = cx.with(|cx| delay_interval.read(cx))?;
     if interval == 0 {
         if alertable && let Some(interrupted) = apc::interrupts_wait(&cx.thread) {
             return Ok(interrupted);

@@ -15,6 +15,7 @@ use crate::ke::apc::UserApc;
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
 use super::object::{create_object, open_by_name};
+use super::time::Timeout;
 use super::{Handle, In, Out, ServiceCx};
 
 crate::enum_arg! {
@@ -71,7 +72,7 @@ pub(super) fn nt_open_timer(
 pub(super) fn nt_set_timer(
     cx: &mut ServiceCx<'_>,
     timer_handle: Handle,
-    due_time: In<i64>,
+    due_time: In<Timeout>,
     timer_apc_routine: Va,
     timer_context: u64,
     resume_timer: bool,
@@ -81,7 +82,7 @@ pub(super) fn nt_set_timer(
     if let Some(out) = previous_state {
         out.probe(cx)?;
     }
-    let due_time = due_time.read(cx)?;
+    let Timeout(due_time) = due_time.read(cx)?;
     let period = u32::try_from(period).map_err(|_| STATUS_INVALID_PARAMETER_6)?;
     let apc = (timer_apc_routine, timer_context);
     let was_signaled = set_timer(cx, timer_handle, due_time, apc, period)?;

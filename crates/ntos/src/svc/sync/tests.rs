@@ -84,7 +84,8 @@ fn a_wait_for_all_takes_nothing_until_all_are_there() {
     let waiter = machine.new_thread();
     let mut call = machine.start(&waiter, |cx| async move {
         let at = Va(DATA + 0x100);
-        nt_wait_for_multiple_objects(&cx, 2, at, WaitTypeArg(0), false, None).await
+        nt_wait_for_multiple_objects(&cx, HandleArray { count: 2, at }, WaitTypeArg(0), false, None)
+            .await
     });
     let state = || {
         let class = EventInformationClass(0);
@@ -104,7 +105,14 @@ fn waits_for_several_objects_check_their_arguments() {
     let wait = |count, kind| {
         machine.call(move |cx| async move {
             let at = Va(DATA + 0x100);
-            nt_wait_for_multiple_objects(&cx, count, at, WaitTypeArg(kind), false, None).await
+            nt_wait_for_multiple_objects(
+                &cx,
+                HandleArray { count, at },
+                WaitTypeArg(kind),
+                false,
+                None,
+            )
+            .await
         })
     };
     assert_eq!(wait(0, 1), Err(STATUS_INVALID_PARAMETER_1));
