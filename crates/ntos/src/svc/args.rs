@@ -104,7 +104,7 @@ fn number(value: i128) -> String {
         -9..=9 => value.to_string(),
         // All ones is -1 in 64 bits, whatever the type says.
         _ if value == i128::from(u64::MAX) => "-1".to_owned(),
-        ..0 => format!("-{:#x}", value.unsigned_abs()),
+        ..=-10 => format!("-{:#x}", value.unsigned_abs()),
         _ => format!("{value:#x}"),
     }
 }
