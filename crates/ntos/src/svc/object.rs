@@ -56,26 +56,26 @@ fn create_captured<T: ObjectBody>(
     attributes: Option<&ObjectAttributes>,
     make: impl FnOnce(&mut Kernel) -> NtResult<ObRef<T>>,
 ) -> NtResult {
-    let flags = attributes.map_or(0, |attributes| attributes.flags);
-    if flags & OBJ_PERMANENT != 0 {
+    if attributes.is_some_and(|attributes| attributes.flags & OBJ_PERMANENT != 0) {
         require_privilege(cx.thread, SE_CREATE_PERMANENT_PRIVILEGE)?;
     }
     let (object, status) = create_named(cx.k, cx.process(), attributes, make)?;
-    give_handle(cx, out, &object, access, flags, status)
+    give_handle(cx, out, &object, access, attributes, status)
 }
 
 /// Opens a handle to an object that was made or found and stores it; `status` is what success gives.
 ///
 /// When no handle can be given nothing is left behind: not the handle, and not the name of an object that was made for
 /// this call.
-fn give_handle<T: ObjectBody>(
+pub(super) fn give_handle<T: ObjectBody>(
     cx: &mut ServiceCx<'_>,
     out: Out<HandleValue>,
     object: &ObRef<T>,
     access: AccessMask,
-    flags: u32,
+    attributes: Option<&ObjectAttributes>,
     status: NtStatus,
 ) -> NtResult {
+    let flags = attributes.map_or(0, |attributes| attributes.flags);
     match cx.open_handle(object, access.0, flags) {
         Ok(handle) => {
             if let Err(fault) = out.write(cx, &HandleValue(handle)) {
@@ -104,7 +104,7 @@ pub(super) fn open_by_name<T: ObjectBody>(
     let attributes = cx.require_attributes(attributes)?;
     let process = cx.process();
     let object = ob::open_named::<T>(cx.k, process, &attributes)?;
-    give_handle(cx, out, &object, access, attributes.flags, STATUS_SUCCESS)
+    give_handle(cx, out, &object, access, Some(&attributes), STATUS_SUCCESS)
 }
 
 /// True for the values that stand for the current process, thread and tokens.
@@ -407,7 +407,7 @@ pub(super) fn nt_open_symbolic_link_object(
     attributes.flags |= OBJ_OPENLINK;
     let process = cx.process();
     let link = ob::open_named::<SymbolicLink>(cx.k, process, &attributes)?;
-    give_handle(cx, link_handle, &link, desired_access, attributes.flags, STATUS_SUCCESS)
+    give_handle(cx, link_handle, &link, desired_access, Some(&attributes), STATUS_SUCCESS)
 }
 
 /// Reports a link's target. Requires `SYMBOLIC_LINK_QUERY`.
