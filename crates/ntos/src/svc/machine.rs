@@ -33,12 +33,6 @@ fn nt_get_current_processor_number_ex(
     Ok(NtStatus(0))
 }
 
-/// Makes the writes of all processors that run the process visible. With one processor they are.
-#[service]
-fn nt_flush_process_write_buffers(_cx: &mut ServiceCx<'_>) -> NtResult {
-    Ok(STATUS_SUCCESS)
-}
-
 /// Makes this processor's writes visible; they are.
 #[service]
 fn nt_flush_write_buffer(_cx: &mut ServiceCx<'_>) -> NtResult {
@@ -176,7 +170,7 @@ fn nt_system_debug_control(
 
 crate::service_table! { SERVICES:
     nt_get_current_processor_number_ex,
-    nt_flush_process_write_buffers, nt_flush_write_buffer, nt_display_string, nt_raise_hard_error,
+    nt_flush_write_buffer, nt_display_string, nt_raise_hard_error,
     nt_shutdown_system, nt_query_system_environment_value, nt_query_system_environment_value_ex,
     nt_system_debug_control,
 }
