@@ -204,6 +204,11 @@ pub(super) fn form(instruction: &Instruction) -> Option<Form> {
     })
 }
 
+/// True if a register operand is AH, CH, DH or BH.
+fn has_high_byte(op: &Op) -> bool {
+    op.flags & (op_flag::HIGH_1 | op_flag::HIGH_2) != 0
+}
+
 /// The width in bytes of an operand.
 pub(crate) fn operand_size(instruction: &Instruction, index: u32) -> usize {
     match instruction.op_kind(index) {
@@ -215,7 +220,7 @@ pub(crate) fn operand_size(instruction: &Instruction, index: u32) -> usize {
 /// `X<T, target, source>` for every form.
 macro_rules! two_operands {
     ($form:expr, $size:expr, $op:expr, $T:ident, $D:ident, $S:ident => $X:ty) => {
-        if $size == 1 && ($op.high1 | $op.high2) != 0 {
+        if $size == 1 && has_high_byte($op) {
             type $T = u8;
             match $form {
                 Form::RegReg => {
@@ -279,7 +284,7 @@ macro_rules! one_operand {
                 type $D = Mem<E>;
                 run::<$X> as Handler
             }))
-        } else if $op.high1 != 0 {
+        } else if $op.flags & op_flag::HIGH_1 != 0 {
             type $T = u8;
             type $D = Byte1;
             run::<$X> as Handler
@@ -452,7 +457,7 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
             return next(by_wide_size!(size, T => run::<ByteSwap<T>> as Handler));
         }
         Mnemonic::Xchg if instruction.op1_kind() == OpKind::Register => {
-            if instruction.op0_kind() != OpKind::Register || (op.high1 | op.high2) != 0 {
+            if instruction.op0_kind() != OpKind::Register || has_high_byte(op) {
                 return None;
             }
             let size = operand_size(instruction, 0);
@@ -525,7 +530,7 @@ fn extend(instruction: &Instruction, op: &Op, signed: bool) -> Handler {
         })
     } else {
         match from {
-            1 if op.high2 != 0 => pick!(Byte2, u8),
+            1 if op.flags & op_flag::HIGH_2 != 0 => pick!(Byte2, u8),
             1 => pick!(Reg2, u8),
             2 => pick!(Reg2, u16),
             _ => pick!(Reg2, u32),
@@ -592,7 +597,7 @@ fn arithmetic_vector(instruction: &Instruction, op: &Op) -> Option<Chosen> {
 fn atomics(instruction: &Instruction, op: &Op) -> Option<Chosen> {
     let locked = instruction.has_lock_prefix();
     let mnemonic = instruction.mnemonic();
-    if mnemonic == Mnemonic::Xchg && op.high1 | op.high2 == 0 {
+    if mnemonic == Mnemonic::Xchg && !has_high_byte(op) {
         let size = operand_size(instruction, 0);
         let first = instruction.op0_kind() == OpKind::Register;
         return next(by_size!(size, T => by_ea!(op, E => if first {
@@ -601,7 +606,7 @@ fn atomics(instruction: &Instruction, op: &Op) -> Option<Chosen> {
             run::<ExchangeMemory<T, E, false>>
         })));
     }
-    if instruction.op0_kind() != OpKind::Memory || op.high2 != 0 {
+    if instruction.op0_kind() != OpKind::Memory || op.flags & op_flag::HIGH_2 != 0 {
         return None;
     }
     let size = operand_size(instruction, 0);
@@ -733,7 +738,7 @@ pub(crate) fn fused(first: &Instruction, second: &Instruction, op: &mut Op) -> O
     }
     let form = form(first)?;
     let size = operand_size(first, 0);
-    if size == 2 || (op.high1 | op.high2) != 0 {
+    if size == 2 || has_high_byte(op) {
         return None;
     }
     let number = condition(second)?;
