@@ -149,6 +149,11 @@ pub fn exclusion(code: Code) -> Option<&'static str> {
             Some("reads the host kernel's descriptor table")
         }
         Code::Movsxd_r16_rm16 => Some("AMD's processors read 32 bits, Intel's 16"),
+        Code::Reservednop_rm16_r16_0F0D
+        | Code::Reservednop_rm32_r32_0F0D
+        | Code::Reservednop_rm64_r64_0F0D => {
+            Some("with a register, AMD's processors refuse it and Intel's do nothing")
+        }
         Code::Bswap_r16 => Some("undefined result"),
         _ => None,
     }

@@ -144,7 +144,8 @@ impl Generator {
 
     /// Adds a load of an immediate, and a store elsewhere that changes the immediate.
     fn add_patch(&mut self, program: &mut Program, maker: &mut Maker) {
-        let register = Register::EAX + maker.destination().number() as u32;
+        let Some(register) = maker.unused(self.rng.bits()) else { return };
+        let register = Register::EAX + register.number() as u32;
         let value = self.rng.bits() as u32;
         let Ok(victim) = Instruction::with2(Code::Mov_r32_imm32, register, value) else { return };
         let code = self.rng.pick(&[Code::Mov_rm8_imm8, Code::Mov_rm16_imm16, Code::Mov_rm32_imm32]);
@@ -177,7 +178,7 @@ impl Generator {
             return;
         }
         let times = 2 + self.rng.below(30);
-        let Some(counter) = maker.counter(times) else { return };
+        let Some(counter) = maker.unused(times) else { return };
         let Ok(count) = Instruction::with1(Code::Dec_rm64, counter) else { return };
         let Ok(back) = Instruction::with_branch(Code::Jne_rel32_64, 0) else { return };
         let straight = program.steps.len();

@@ -123,22 +123,16 @@ impl Maker {
         Some(instruction)
     }
 
-    /// Takes a general register that no instruction uses, with an initial value.
-    pub fn counter(&mut self, value: u64) -> Option<Register> {
+    /// Takes a general register that no instruction uses, and gives it an initial value.
+    pub fn unused(&mut self, value: u64) -> Option<Register> {
         let free = GPR64.iter().find(|register| {
             self.used & (1 << register.number()) == 0
                 && **register != Register::RSP
                 && self.inputs.assign(register.number(), value)
         });
-        free.copied()
-    }
-
-    /// A general register that may be written.
-    pub fn destination(&mut self) -> Register {
-        let register = self.gpr(true);
-        self.written |= 1 << register.number();
-        self.used |= 1 << register.number();
-        register
+        let free = free.copied()?;
+        self.used |= 1 << free.number();
+        Some(free)
     }
 
     fn operand(
