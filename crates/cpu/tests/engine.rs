@@ -384,3 +384,20 @@ fn kernel_code_returns_to_user_mode() {
     assert_eq!(m.cpu.gpr[reg::RSP], STACK);
     assert_eq!(m.cpu.seg[cpu::sreg::CS], user.seg[cpu::sreg::CS]);
 }
+
+#[test]
+fn a_link_to_an_instruction_across_pages_dies_with_either_page() {
+    // In the first page: nop; in both: add dword [rbx],eax with a 32-bit displacement.
+    // In the second: mov byte [rip+0],cl (its own next instruction's immediate); mov al,0; dec ecx; jnz first; syscall
+    let start = CODE + PAGE_SIZE - 3;
+    let mut m = Machine::new(&[]);
+    m.write(start, &[0x90, 0x01, 0x83, 0x10, 0, 0, 0]);
+    m.write(start + 7, &[0x88, 0x0D, 1, 0, 0, 0, 0xB0, 0, 0xFF, 0xC9, 0x75, 0xED, 0x0F, 0x05]);
+    m.cpu.rip = start;
+    m.cpu.gpr[reg::RBX] = DATA;
+    m.cpu.gpr[reg::RCX] = 5;
+    assert_eq!(m.run(), Exit::Syscall);
+    assert_eq!(m.cpu.rip, start + 21);
+    // AL was 0, 5, 4, 3, 2 when it was added.
+    assert_eq!(m.read(DATA + 0x10), 14);
+}

@@ -367,10 +367,10 @@ fn memory(instruction: &Instruction, mode: Mode, op: &mut Op) {
     } else if narrow(index) {
         index.size()
     } else if base == Register::None && index == Register::None {
-        // A bare displacement: its size is the address size, except the sign-extended one of 64-bit code.
+        // A bare displacement has the address size; the sign-extended one of 64-bit code counts as 8.
         match instruction.memory_displ_size() {
             2 => 2,
-            4 if mode.bitness != 64 => 4,
+            4 => 4,
             _ => 8,
         }
     } else {

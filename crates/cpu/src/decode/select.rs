@@ -2,7 +2,7 @@
 //!
 //! Neighbours: [`crate::exec`] has the bodies; [`super`] has filled in the operands.
 
-use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpKind, Register};
 
 use super::Mode;
 use crate::exec::alu::{self, Alu, Compare, IncDec, Neg, Not};
@@ -389,7 +389,7 @@ fn control(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
         {
             next(run::<Pop>)
         }
-        Mnemonic::Leave if instruction.code() == iced_x86::Code::Leaveq => next(run::<Leave64>),
+        Mnemonic::Leave if instruction.code() == Code::Leaveq => next(run::<Leave64>),
         _ => None,
     }
 }
@@ -411,13 +411,19 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
         | Mnemonic::Prefetchwt1
         | Mnemonic::Prefetchit0
         | Mnemonic::Prefetchit1
-        | Mnemonic::Reservednop
+        | Mnemonic::Cldemote
+        | Mnemonic::Rdsspd
+        | Mnemonic::Rdsspq
         | Mnemonic::Fneni
         | Mnemonic::Fndisi
         | Mnemonic::Fnsetpm
         | Mnemonic::Lfence
         | Mnemonic::Sfence
         | Mnemonic::Mfence => return next(run::<Nop>),
+        // All reserved NOPs but the prefetches' encodings with a register.
+        Mnemonic::Reservednop if !is_prefetch_code(instruction.code()) => {
+            return next(run::<Nop>);
+        }
         Mnemonic::Cbw => return next(run::<WidenRax<u16, u8>>),
         Mnemonic::Cwde => return next(run::<WidenRax<u32, u16>>),
         Mnemonic::Cdqe => return next(run::<WidenRax<u64, u32>>),
@@ -482,6 +488,15 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
         }));
     }
     None
+}
+
+fn is_prefetch_code(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Reservednop_rm16_r16_0F0D
+            | Code::Reservednop_rm32_r32_0F0D
+            | Code::Reservednop_rm64_r64_0F0D
+    )
 }
 
 fn extend(instruction: &Instruction, op: &Op, signed: bool) -> Handler {

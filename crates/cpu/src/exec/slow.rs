@@ -20,7 +20,7 @@ use crate::state::flag;
 pub(crate) fn handler(instruction: &Instruction) -> Handler {
     if instruction.is_invalid() {
         careful::<Undefined>
-    } else if instruction.is_string_instruction() {
+    } else if string::is_memory_string(instruction) {
         careful::<string::StringOp>
     } else if simd::is_simd(instruction) {
         careful::<simd::Simd>
@@ -295,9 +295,7 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         Mnemonic::Idiv => {
             by_size!(size, T => divide::<T>(core, op, ram, i, multiply::divide_signed))
         }
-        Mnemonic::Mov | Mnemonic::Movnti
-            if i.op_kind(1) != OpKind::Register || i.op1_register().is_gpr() =>
-        {
+        Mnemonic::Mov | Mnemonic::Movnti if is_general(i, 0) && is_general(i, 1) => {
             by_size!(size, T => {
                 let value: T = read(core, op, ram, i, 1)?;
                 write(core, op, ram, i, 0, value)
@@ -305,7 +303,8 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         }
         Mnemonic::Movsx if i.op_count() == 2 => Err(core.undefined(op)),
         Mnemonic::Xlatb => {
-            let va = EaAny::ea(core, op).wrapping_add(core.regs[0] & 0xFF);
+            let index = core.regs[0] & 0xFF;
+            let va = EaAny::ea(core, &Op { disp: op.disp.wrapping_add(index), ..*op });
             let value: u8 = core.load(ram, op, va)?;
             set_reg(core, 0, value);
             Ok(())
@@ -370,10 +369,16 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         | Mnemonic::Ud0
         | Mnemonic::Ud1
         | Mnemonic::Ud2
+        | Mnemonic::Reservednop
         | Mnemonic::Rdrand
         | Mnemonic::Rdseed => Err(core.undefined(op)),
         _ => system::in_block(core, op, ram, i),
     }
+}
+
+/// True for operands other than segment, control and debug registers.
+fn is_general(i: &Instruction, index: u32) -> bool {
+    i.op_kind(index) != OpKind::Register || i.op_register(index).is_gpr()
 }
 
 fn exchange(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction, size: usize) -> Step {

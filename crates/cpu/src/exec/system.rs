@@ -221,6 +221,14 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
             }
             Ok(())
         }
+        Mnemonic::Lmsw => {
+            kernel_only(core, op)?;
+            let value: u16 = read(core, op, ram, i, 0)?;
+            // PE cannot be cleared this way.
+            let low = u64::from(value & 0xF) | (core.cpu.cr0 & 1);
+            core.cpu.cr0 = (core.cpu.cr0 & !0xF) | low;
+            Ok(())
+        }
         Mnemonic::Clts => {
             kernel_only(core, op)?;
             core.cpu.cr0 &= !8;
@@ -246,6 +254,17 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
                 u64::from(segment.limit)
             };
             by_size!(select::operand_size(i, 0), T => write(core, op, ram, i, 0, result as T))
+        }
+        // Port strings are refused where they are not forbidden: see `Exit::Port`.
+        Mnemonic::Insb
+        | Mnemonic::Insw
+        | Mnemonic::Insd
+        | Mnemonic::Outsb
+        | Mnemonic::Outsw
+        | Mnemonic::Outsd
+            if !io_allowed(core) =>
+        {
+            Err(core.protection(op))
         }
         Mnemonic::Wbinvd | Mnemonic::Invd => kernel_only(core, op),
         // CR4.PCE is clear.
