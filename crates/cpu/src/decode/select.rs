@@ -6,6 +6,8 @@ use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpKind, Register};
 
 use super::Mode;
 use crate::exec::alu::{self, Alu, Compare, IncDec, Neg, Not};
+use crate::exec::atomic::{CompareExchange, ExchangeAdd, ExchangeMemory, Locked, LockedIncDec};
+use crate::exec::bits::{self, BitChange, BitTest, Divide, DoubleShift, PopCount, Scan};
 use crate::exec::branch::{
     self, Call, CallIndirect, CmpJcc, Jcc, Jump, JumpCount, JumpIndirect, Return, TestJcc,
 };
@@ -292,12 +294,16 @@ macro_rules! one_operand {
 
 /// Chooses for any instruction.
 pub(crate) fn choose(instruction: &Instruction, mode: Mode, op: &mut Op) -> Chosen {
-    let fast = if instruction.is_invalid() || instruction.has_lock_prefix() {
+    let fast = if instruction.is_invalid() {
         None
+    } else if instruction.has_lock_prefix() {
+        atomics(instruction, op)
     } else {
         control(instruction, mode, op)
             .or_else(|| integer(instruction, mode, op))
             .or_else(|| arithmetic(instruction, op))
+            .or_else(|| bit_operations(instruction, op))
+            .or_else(|| atomics(instruction, op))
             .or_else(|| vector::choose(instruction, op).and_then(next))
             .or_else(|| arithmetic_vector(instruction, op))
     };
@@ -580,6 +586,110 @@ fn arithmetic_vector(instruction: &Instruction, op: &Op) -> Option<Chosen> {
         None => Flow::Next,
     };
     Some(Chosen { handler, flow })
+}
+
+/// Locked instructions, and those that are meant to be.
+fn atomics(instruction: &Instruction, op: &Op) -> Option<Chosen> {
+    let locked = instruction.has_lock_prefix();
+    let mnemonic = instruction.mnemonic();
+    if mnemonic == Mnemonic::Xchg && op.high1 | op.high2 == 0 {
+        let size = operand_size(instruction, 0);
+        let first = instruction.op0_kind() == OpKind::Register;
+        return next(by_size!(size, T => by_ea!(op, E => if first {
+            run::<ExchangeMemory<T, E, true>> as Handler
+        } else {
+            run::<ExchangeMemory<T, E, false>>
+        })));
+    }
+    if instruction.op0_kind() != OpKind::Memory || op.high2 != 0 {
+        return None;
+    }
+    let size = operand_size(instruction, 0);
+    macro_rules! alu {
+        ($O:ty) => {
+            next(by_size!(size, T => by_ea!(op, E => match form(instruction)? {
+                Form::MemReg => run::<Locked<$O, T, E, Reg2>> as Handler,
+                Form::MemImm => run::<Locked<$O, T, E, Imm>>,
+                _ => return None,
+            })))
+        };
+    }
+    match mnemonic {
+        Mnemonic::Xadd => next(by_size!(size, T => by_ea!(op, E => {
+            run::<ExchangeAdd<T, E>> as Handler
+        }))),
+        Mnemonic::Cmpxchg => next(by_size!(size, T => by_ea!(op, E => {
+            run::<CompareExchange<T, E>> as Handler
+        }))),
+        Mnemonic::Inc if locked => next(by_size!(size, T => by_ea!(op, E => {
+            run::<LockedIncDec<T, E, true>> as Handler
+        }))),
+        Mnemonic::Dec if locked => next(by_size!(size, T => by_ea!(op, E => {
+            run::<LockedIncDec<T, E, false>> as Handler
+        }))),
+        Mnemonic::Add if locked => alu!(alu::Add),
+        Mnemonic::Sub if locked => alu!(alu::Sub),
+        Mnemonic::And if locked => alu!(alu::And),
+        Mnemonic::Or if locked => alu!(alu::Or),
+        Mnemonic::Xor if locked => alu!(alu::Xor),
+        _ => None,
+    }
+}
+
+/// Bit tests and scans, double shifts and divisions.
+fn bit_operations(instruction: &Instruction, op: &Op) -> Option<Chosen> {
+    let size = if instruction.op_count() > 0 { operand_size(instruction, 0) } else { 0 };
+    let register = |index| instruction.op_kind(index) == OpKind::Register;
+    macro_rules! from_any {
+        ($T:ident, $S:ident => $X:ty) => {
+            by_wide_size!(size, $T => if register(1) {
+                type $S = Reg2;
+                run::<$X> as Handler
+            } else {
+                by_ea!(op, E => {
+                    type $S = Mem<E>;
+                    run::<$X> as Handler
+                })
+            })
+        };
+    }
+    macro_rules! change {
+        ($K:ident) => {
+            by_wide_size!(size, T => match (register(0), register(1)) {
+                (true, true) => run::<BitChange<T, Reg2, { bits::$K }>> as Handler,
+                (true, false) => run::<BitChange<T, Imm, { bits::$K }>>,
+                _ => return None,
+            })
+        };
+    }
+    macro_rules! double {
+        ($LEFT:literal) => {
+            by_wide_size!(size, T => match (register(0), register(2)) {
+                (true, true) => run::<DoubleShift<T, Reg1, Cl, $LEFT>> as Handler,
+                (true, false) => run::<DoubleShift<T, Reg1, Imm, $LEFT>>,
+                _ => return None,
+            })
+        };
+    }
+    next(match instruction.mnemonic() {
+        Mnemonic::Bt => by_wide_size!(size, T => match (register(0), register(1)) {
+            (true, true) => run::<BitTest<T, Reg1, Reg2>> as Handler,
+            (true, false) => run::<BitTest<T, Reg1, Imm>>,
+            (false, true) => return None,
+            (false, false) => by_ea!(op, E => run::<BitTest<T, Mem<E>, Imm>> as Handler),
+        }),
+        Mnemonic::Bts => change!(SET),
+        Mnemonic::Btr => change!(RESET),
+        Mnemonic::Btc => change!(COMPLEMENT),
+        Mnemonic::Bsf | Mnemonic::Tzcnt => from_any!(T, S => Scan<T, S, false>),
+        Mnemonic::Bsr | Mnemonic::Lzcnt => from_any!(T, S => Scan<T, S, true>),
+        Mnemonic::Popcnt => from_any!(T, S => PopCount<T, S>),
+        Mnemonic::Shld => double!(true),
+        Mnemonic::Shrd => double!(false),
+        Mnemonic::Div => one_operand!(instruction, op, T, D => Divide<T, D, false>),
+        Mnemonic::Idiv => one_operand!(instruction, op, T, D => Divide<T, D, true>),
+        _ => return None,
+    })
 }
 
 fn shifts<K: shift::Kind>(instruction: &Instruction, op: &Op) -> Option<Chosen> {

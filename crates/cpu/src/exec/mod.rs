@@ -4,6 +4,8 @@
 //! of its own from iced's decoded form, and [`system`] what needs the whole interpreter. Source: Intel SDM volume 2.
 
 pub(crate) mod alu;
+pub(crate) mod atomic;
+pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod cpuid;
 pub(crate) mod multiply;

@@ -4,10 +4,9 @@
 
 use std::marker::PhantomData;
 
-use guest_mem::{GuestRam, Va};
+use guest_mem::GuestRam;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use crate::engine::vector as exception;
 use crate::op::{Ea, EaAny, EaBase, EaIndex, Exec, Handler, Op, op_flag, run};
 use crate::processor::{Core, Step, ZERO};
 
@@ -26,13 +25,7 @@ pub(crate) fn set_xmm(core: &mut Core, number: u8, value: u128) {
 /// Checks a 16-byte operand that must be aligned.
 #[inline(always)]
 pub(crate) fn aligned<const SLOW: bool>(core: &mut Core, op: &Op, va: u64) -> Step {
-    if va & 15 == 0 {
-        return Ok(());
-    }
-    if SLOW && op.flags & op_flag::STACK != 0 && !Va(va).is_canonical() {
-        return Err(core.raise(op, exception::STACK, 0));
-    }
-    Err(core.refuse::<SLOW>(op))
+    if va & 15 == 0 { Ok(()) } else { Err(core.refuse::<SLOW>(op)) }
 }
 
 /// Register to register, all 128 bits.
