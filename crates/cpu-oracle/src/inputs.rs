@@ -55,6 +55,10 @@ impl Inputs {
         if rng.chance(10) {
             mxcsr &= !((rng.bits() as u32 & 0x3F) << 7);
         }
+        if rng.chance(25) {
+            // What programs soon have: inexactness noted, nothing else.
+            mxcsr = 0x1FA0;
+        }
         state.set_mxcsr(mxcsr);
         let mut fcw = 0x37F;
         if rng.chance(50) {
