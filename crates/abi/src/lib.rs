@@ -7,10 +7,15 @@
 
 #![allow(non_camel_case_types, non_snake_case, missing_docs)]
 
+pub mod cm;
 pub mod context;
+pub mod ex;
+pub mod io;
 pub mod ke;
+pub mod mm;
 pub mod ob;
 pub mod ps;
+pub mod se;
 pub mod status;
 pub mod status_table;
 

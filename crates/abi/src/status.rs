@@ -50,6 +50,11 @@ impl NtStatus {
         NAMES.get(first).filter(|(value, _)| *value == self.0).map(|(_, name)| *name)
     }
 
+    /// The value of a name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        NAMES.iter().find(|(_, known)| *known == name).map(|(value, _)| NtStatus(*value))
+    }
+
     /// Success as `Ok`, anything else as `Err`.
     pub fn into_result(self) -> NtResult {
         if self.is_success() { Ok(self) } else { Err(self) }

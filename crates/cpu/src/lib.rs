@@ -42,6 +42,7 @@ mod state;
 mod tlb;
 
 pub use engine::{Clock, Engine, Exit, vector};
+pub use exec::cpuid::cpuid;
 pub use inspect::{describe_unsupported, is_privileged_instruction};
 pub use interpreter::Interpreter;
 pub use state::{CpuState, Segment, flag, reg, seg_attr, selector, sreg};

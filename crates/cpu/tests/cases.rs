@@ -13,7 +13,10 @@ fn lines() -> Vec<(String, Vec<Line>)> {
         if path.extension().is_some_and(|extension| extension == "ins") {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
             let text = std::fs::read_to_string(&path).unwrap();
-            tables.push((name.clone(), table::parse(&text).unwrap_or_else(|e| panic!("{name}: {e}"))));
+            tables.push((
+                name.clone(),
+                table::parse(&text).unwrap_or_else(|e| panic!("{name}: {e}")),
+            ));
         }
     }
     assert!(!tables.is_empty(), "no tables found");

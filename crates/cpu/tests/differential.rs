@@ -15,8 +15,7 @@ fn seed() -> u64 {
 fn random_sequences_agree_with_the_host() {
     let mut generator = Generator::new(seed(), catalog::generated());
     let (mut host, mut emulated) = (HostCpu::start().unwrap(), EmulatedCpu::new());
-    let found =
-        hunt::hunt(&mut generator, &mut host, &mut emulated, 100_000, |_| ()).unwrap();
+    let found = hunt::hunt(&mut generator, &mut host, &mut emulated, 100_000, |_| ()).unwrap();
     assert_eq!(found.differing, 0, "seed {}: {found}", seed());
     assert_eq!(found.cases, 100_000);
 }
@@ -37,7 +36,8 @@ fn what_is_executed_is_compared_or_has_a_reason() {
     let mut emulated = EmulatedCpu::new();
     emulated.set_background(&[0; layout::SPACE]);
     let (mut made_any, mut wrong) = (0, Vec::new());
-    for code in Code::values().filter(|&code| catalog::exclusion(code) == Some(catalog::NOT_IN_V2)) {
+    for code in Code::values().filter(|&code| catalog::exclusion(code) == Some(catalog::NOT_IN_V2))
+    {
         let mut generator = Generator::new(seed(), vec![code]);
         for made in (0..5).filter_map(|_| generator.single(code)) {
             made_any += 1;

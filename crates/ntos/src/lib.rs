@@ -26,6 +26,8 @@ pub mod ps;
 pub mod run;
 pub mod se;
 pub mod svc;
+#[cfg(test)]
+pub mod testing;
 pub mod trace;
 pub mod ustr;
 

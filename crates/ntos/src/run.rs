@@ -17,7 +17,7 @@ use crate::host::HostEvent;
 use crate::ke::sched::{self, ThreadState};
 use crate::ke::{exception, timer};
 use crate::ob::ObRef;
-use crate::ps::{Thread, exit};
+use crate::ps::{Process, Thread, exit};
 use crate::svc::table::{Entry, Handler};
 use crate::svc::{ArgTrace, AsyncCx, Call, Executive, Mode, RawArgs, ServiceCx, ServiceDef};
 use crate::trace::PendingCall;
@@ -28,8 +28,8 @@ const QUANTUM: u64 = 400_000;
 /// Why the machine stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
-    /// No process is left.
-    NoProcess,
+    /// The process that the run was for has ended, or no program is left.
+    Done,
     /// The host asked (Ctrl-C).
     Interrupted,
     /// The time limit passed.
@@ -39,10 +39,12 @@ pub enum Stop {
 }
 
 /// What the caller limits.
-#[derive(Clone, Copy, Default, Debug)]
+#[derive(Clone, Default)]
 pub struct Limits {
     /// Ends the machine at this interrupt time (100 ns).
     pub deadline: Option<u64>,
+    /// Ends the run when this process has ended; without it, when no program is left.
+    pub until: Option<ObRef<Process>>,
 }
 
 struct HostClock<'a>(&'a dyn crate::host::Host);
@@ -73,8 +75,12 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
             if limits.deadline.is_some_and(|deadline| k.ke.interrupt_time >= deadline) {
                 return Err(Stop::TimedOut);
             }
-            if k.ps.processes.is_empty() {
-                return Err(Stop::NoProcess);
+            let done = match &limits.until {
+                Some(process) => process.has_ended(),
+                None => k.ps.threads.is_empty(),
+            };
+            if done {
+                return Err(Stop::Done);
             }
             Ok(sched::pick(k))
         });
@@ -105,6 +111,24 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
             None => {}
         }
     }
+}
+
+/// What every thread waits for, a line each, for the report of a deadlock.
+pub fn describe_waits(k: &mut Kernel) -> String {
+    let mut text = String::new();
+    let threads: Vec<_> = k.ps.threads.values().cloned().collect();
+    for thread in threads {
+        let call = thread.calls.open().last().map(|call| call.def.name);
+        let waits = thread.sched.open().wait.as_ref().map(|wait| wait.objects.len());
+        let name = thread.process.image_name();
+        let place = call.unwrap_or("user mode");
+        text.push_str(&format!("  {}.{} {name}: in {place}", thread.process.pid, thread.tid));
+        if let Some(objects) = waits {
+            text.push_str(&format!(", waiting for {objects} object(s)"));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 struct Processor<'a> {
@@ -143,7 +167,7 @@ impl Processor<'_> {
                 // Not reachable at CPL 3 without IOPL; NT raises a privileged instruction for all of them.
                 Exit::Sysenter | Exit::Halt | Exit::Port { .. } => {
                     self.executive.with(|k| {
-                        exception::user_fault(k, thread, cpu::engine::vector::PROTECTION, 0);
+                        exception::user_fault(k, thread, cpu::vector::PROTECTION, 0);
                     });
                     Next::Guest
                 }
@@ -360,7 +384,7 @@ fn trace_inputs(
     if !k.trace.is_on() || !k.trace.shows(def.name) {
         return None;
     }
-    let started = k.ke.interrupt_time;
+    let started = k.host.interrupt_time();
     let mut cx = ServiceCx { k, thread, mode: Mode::User };
     let mut inputs = ArgTrace { cx: &mut cx, out: Vec::new(), result: None };
     (def.describe)(&mut inputs, raw);

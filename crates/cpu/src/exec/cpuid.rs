@@ -5,7 +5,7 @@
 //! done a page at a time. Source: Intel SDM volume 2A, CPUID; AMD APM volume 3, appendix E.
 
 /// EAX, EBX, ECX, EDX.
-pub(crate) type Leaf = [u32; 4];
+pub type Leaf = [u32; 4];
 
 const fn bits(numbers: &[u32]) -> u32 {
     let mut value = 0;
@@ -47,7 +47,7 @@ fn brand(part: usize) -> Leaf {
 }
 
 /// The registers for a leaf and subleaf.
-pub(crate) fn cpuid(leaf: u32, subleaf: u32) -> Leaf {
+pub fn cpuid(leaf: u32, subleaf: u32) -> Leaf {
     match leaf {
         0 => [
             7,

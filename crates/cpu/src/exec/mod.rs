@@ -8,6 +8,7 @@ pub(crate) mod atomic;
 pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod cpuid;
+pub(crate) mod legacy;
 pub(crate) mod multiply;
 pub(crate) mod packed;
 pub(crate) mod shift;

@@ -269,7 +269,7 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         Mnemonic::Wbinvd | Mnemonic::Invd => kernel_only(core, op),
         // CR4.PCE is clear.
         Mnemonic::Rdpmc => Err(core.protection(op)),
-        _ => Err(core.undefined(op)),
+        _ => super::legacy::execute(core, op, ram, i),
     }
 }
 

@@ -17,7 +17,7 @@ pub fn tick(k: &mut Kernel) {
     let Some(page) = k.mm.shared_data else { return };
     let system_time = k.system_time() as u64;
     // Readers compare High1Time with High2Time, so these are written last and first.
-    let mut triple = |offset: u64, value: u64| {
+    let triple = |offset: u64, value: u64| {
         k.ram.store(page.at(offset + 8), (value >> 32) as u32);
         k.ram.store(page.at(offset), value as u32);
         k.ram.store(page.at(offset + 4), (value >> 32) as u32);
@@ -27,3 +27,6 @@ pub fn tick(k: &mut Kernel) {
     // With TickCountMultiplier 1 << 24 a tick is a millisecond.
     triple(shared::TICK_COUNT, now / 10_000);
 }
+
+/// The nominal speed of the emulated processor: an instruction counts as a nanosecond of processor time.
+pub const NOMINAL_MHZ: u32 = 1000;

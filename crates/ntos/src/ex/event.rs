@@ -12,6 +12,7 @@ use crate::ps::Thread;
 pub struct Event;
 
 impl ObjectBody for Event {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Event",
         access: AccessMap {
@@ -28,6 +29,7 @@ impl ObjectBody for Event {
 pub struct Semaphore;
 
 impl ObjectBody for Semaphore {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Semaphore",
         access: AccessMap {
@@ -44,6 +46,7 @@ impl ObjectBody for Semaphore {
 pub struct Mutant;
 
 impl ObjectBody for Mutant {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Mutant",
         access: AccessMap {
@@ -82,4 +85,11 @@ pub fn create_mutant(k: &mut Kernel, owner: Option<&ObRef<Thread>>) -> NtResult<
         owner.owned_mutants.open().push(header);
     }
     Ok(mutant)
+}
+
+/// Process and thread id of a mutant's owner, if it is owned.
+pub fn mutant_owner(k: &Kernel, mutant: Dispatcher) -> Option<(u64, u64)> {
+    let owner: u64 = mutant.field(&k.ram, MUTANT_OWNER_THREAD);
+    let thread = k.ps.threads.values().find(|thread| thread.header.address().0 == owner)?;
+    Some((thread.process.pid, thread.tid))
 }

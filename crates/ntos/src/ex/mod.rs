@@ -4,7 +4,12 @@
 
 pub mod clock;
 pub mod event;
+pub mod keyed;
+pub mod locale;
 pub mod timer;
+
+/// The build that is reported: Windows 10 21H1.
+pub const BUILD_NUMBER: u32 = 19043;
 
 /// State of executive support.
 #[derive(Default)]
@@ -13,6 +18,12 @@ pub struct ExState {
     pub next_luid: u64,
     /// When the shared page is next brought up to date.
     pub next_tick: u64,
+    /// The keyed event that a null handle names, once it was used.
+    pub default_keyed_event: Option<crate::ob::ObRef<keyed::KeyedEvent>>,
+    /// The clock resolution that was asked for, in 100 ns.
+    pub timer_resolution: Option<u32>,
+    /// Languages and formats.
+    pub locale: locale::Locale,
 }
 
 impl ExState {

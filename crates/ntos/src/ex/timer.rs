@@ -5,7 +5,7 @@ use abi::ke::{NOTIFICATION_TIMER, TIMER_ALL_ACCESS};
 
 use crate::Kernel;
 use crate::guarded::Guarded;
-use crate::ke::apc::{UserApc, queue_user_apc};
+use crate::ke::apc::{UserApc, queue_apc_from, remove_apc_of};
 use crate::ke::timer::{Expiry, TimerKey, signal};
 use crate::ob::{self, AccessMap, ObRef, ObjectBody, TypeInfo};
 use crate::ps::Thread;
@@ -31,6 +31,7 @@ pub struct TimerState {
 }
 
 impl ObjectBody for Timer {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Timer",
         access: AccessMap {
@@ -55,25 +56,29 @@ pub fn create_timer(k: &mut Kernel, kind: u8) -> NtResult<ObRef<Timer>> {
     Ok(timer)
 }
 
-/// Sets a timer, forgetting an earlier setting; returns whether it was signaled.
+/// Sets a timer, forgetting an earlier setting; returns whether it was signaled. Without a due time it never is.
 pub fn set(
     k: &mut Kernel,
     timer: &ObRef<Timer>,
-    due: u64,
+    due: Option<u64>,
     period_ms: u32,
     apc: Option<(ObRef<Thread>, UserApc)>,
 ) -> bool {
     cancel(k, timer);
     let was_signaled = timer.header.dispatcher().state(&k.ram) > 0;
     timer.header.dispatcher().set_state(&k.ram, 0);
-    let key = k.ke.timers.insert(due, Expiry::Timer(timer.clone()));
-    *timer.state.open() = TimerState { key: Some(key), due, period_ms, apc };
+    let key = due.map(|due| k.ke.timers.insert(due, Expiry::Timer(timer.clone())));
+    let due = due.unwrap_or(u64::MAX);
+    *timer.state.open() = TimerState { key, due, period_ms, apc };
     was_signaled
 }
 
 /// Takes a setting back; true if it was pending.
 pub fn cancel(k: &mut Kernel, timer: &ObRef<Timer>) -> bool {
     let old = std::mem::take(&mut *timer.state.open());
+    if let Some((thread, _)) = &old.apc {
+        remove_apc_of(thread, timer.header.address().0);
+    }
     old.key.is_some_and(|key| k.ke.timers.cancel(key))
 }
 
@@ -83,7 +88,12 @@ pub fn expired(k: &mut Kernel, timer: &ObRef<Timer>) {
         let mut state = timer.state.open();
         state.key = None;
         if state.period_ms != 0 {
-            state.due = state.due.saturating_add(u64::from(state.period_ms) * 10_000);
+            let period = u64::from(state.period_ms) * 10_000;
+            state.due = state.due.saturating_add(period);
+            if state.due <= k.ke.interrupt_time {
+                // The machine slept through several periods: they are not made up for.
+                state.due = k.ke.interrupt_time.saturating_add(period);
+            }
             state.key = Some(k.ke.timers.insert(state.due, Expiry::Timer(timer.clone())));
         }
         state.apc.clone()
@@ -94,7 +104,7 @@ pub fn expired(k: &mut Kernel, timer: &ObRef<Timer>) {
         let [context, ..] = apc.arguments;
         apc.arguments = [context, now & 0xFFFF_FFFF, now >> 32];
         if !thread.is_terminating() {
-            queue_user_apc(k, &thread, apc);
+            queue_apc_from(k, &thread, timer.header.address().0, apc);
         }
     }
 }

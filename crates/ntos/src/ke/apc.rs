@@ -22,11 +22,14 @@ pub struct UserApc {
     pub arguments: [u64; 3],
 }
 
+/// Identifies the object an APC belongs to, so that it can be taken back: a timer has one APC.
+pub type ApcSource = u64;
+
 /// APCs and alerts of a thread.
 #[derive(Default)]
 pub struct ApcState {
-    /// APCs in queue order.
-    pub queue: VecDeque<UserApc>,
+    /// APCs in queue order, with their source or 0.
+    pub queue: VecDeque<(ApcSource, UserApc)>,
     /// An APC is to be delivered at the next return to user mode.
     pub deliver: bool,
     /// `NtAlertThread` was called and no wait has taken it.
@@ -34,7 +37,7 @@ pub struct ApcState {
 }
 
 /// The status that keeps an alertable wait from starting, if there is one.
-pub(super) fn interrupts_wait(thread: &ObRef<Thread>) -> Option<NtStatus> {
+pub fn interrupts_wait(thread: &ObRef<Thread>) -> Option<NtStatus> {
     let mut apcs = thread.apcs.open();
     if apcs.alerted {
         apcs.alerted = false;
@@ -49,10 +52,30 @@ pub(super) fn interrupts_wait(thread: &ObRef<Thread>) -> Option<NtStatus> {
 
 /// Queues a user APC and ends an alertable wait.
 pub fn queue_user_apc(k: &mut Kernel, thread: &ObRef<Thread>, apc: UserApc) {
-    thread.apcs.open().queue.push_back(apc);
+    queue_apc_from(k, thread, 0, apc);
+}
+
+/// Queues the one APC of a source, unless it is queued still.
+pub fn queue_apc_from(k: &mut Kernel, thread: &ObRef<Thread>, source: ApcSource, apc: UserApc) {
+    {
+        let mut apcs = thread.apcs.open();
+        if source != 0 && apcs.queue.iter().any(|(queued, _)| *queued == source) {
+            return;
+        }
+        apcs.queue.push_back((source, apc));
+    }
     if waits_alertably(thread) {
         thread.apcs.open().deliver = true;
         super::dispatcher::end_wait(k, thread, STATUS_USER_APC);
+    }
+}
+
+/// Takes back the APC of a source, if it is queued still.
+pub fn remove_apc_of(thread: &ObRef<Thread>, source: ApcSource) {
+    let mut apcs = thread.apcs.open();
+    apcs.queue.retain(|(queued, _)| *queued != source);
+    if apcs.queue.is_empty() {
+        apcs.deliver = false;
     }
 }
 
@@ -65,12 +88,12 @@ pub fn alert(k: &mut Kernel, thread: &ObRef<Thread>) {
     }
 }
 
-/// Makes pending APCs deliverable: true if there was an alert or an APC.
+/// Makes pending APCs deliverable: true if the thread was alerted.
 pub fn test_alert(thread: &ObRef<Thread>) -> bool {
     let mut apcs = thread.apcs.open();
     let alerted = std::mem::take(&mut apcs.alerted);
     apcs.deliver |= !apcs.queue.is_empty();
-    alerted || apcs.deliver
+    alerted
 }
 
 fn waits_alertably(thread: &ObRef<Thread>) -> bool {

@@ -57,13 +57,48 @@ pub fn restore(cpu: &mut CpuState, context: &CONTEXT) {
         cpu.gpr[reg::RSP] = rsp;
     }
     if flags & CONTEXT_FLOATING_POINT == CONTEXT_FLOATING_POINT {
-        cpu.read_fxsave(&context.FltSave);
-        // Reserved bits would fault on hardware; NT masks them with the MXCSR mask.
-        cpu.mxcsr = context.MxCsr & 0xFFFF;
+        // Reserved bits of MXCSR would fault on hardware; NT masks them before it loads the image.
+        let mxcsr = context.MxCsr & 0xFFFF;
+        let mut image = context.FltSave;
+        if let Some(field) = image.get_mut(0x18..0x1C) {
+            field.copy_from_slice(&mxcsr.to_le_bytes());
+        }
+        let loaded = cpu.read_fxsave(&image);
+        debug_assert!(loaded, "MXCSR was masked");
     }
     if flags & CONTEXT_DEBUG_REGISTERS == CONTEXT_DEBUG_REGISTERS {
         cpu.dr =
             [context.Dr0, context.Dr1, context.Dr2, context.Dr3, 0, 0, context.Dr6, context.Dr7];
+    }
+}
+
+/// Copies the parts of `from` that its flags name into `into`.
+pub fn merge(into: &mut CONTEXT, from: &CONTEXT) {
+    let flags = from.ContextFlags;
+    if flags & CONTEXT_CONTROL == CONTEXT_CONTROL {
+        into.Rip = from.Rip;
+        into.SegCs = from.SegCs;
+        into.SegSs = from.SegSs;
+        into.EFlags = from.EFlags;
+        into.Gpr[reg::RSP] = from.Gpr[reg::RSP];
+    }
+    if flags & CONTEXT_INTEGER == CONTEXT_INTEGER {
+        let rsp = into.Gpr[reg::RSP];
+        into.Gpr = from.Gpr;
+        into.Gpr[reg::RSP] = rsp;
+    }
+    if flags & CONTEXT_SEGMENTS == CONTEXT_SEGMENTS {
+        (into.SegDs, into.SegEs) = (from.SegDs, from.SegEs);
+        (into.SegFs, into.SegGs) = (from.SegFs, from.SegGs);
+    }
+    if flags & CONTEXT_FLOATING_POINT == CONTEXT_FLOATING_POINT {
+        into.FltSave = from.FltSave;
+        into.MxCsr = from.MxCsr;
+    }
+    if flags & CONTEXT_DEBUG_REGISTERS == CONTEXT_DEBUG_REGISTERS {
+        (into.Dr0, into.Dr1) = (from.Dr0, from.Dr1);
+        (into.Dr2, into.Dr3) = (from.Dr2, from.Dr3);
+        (into.Dr6, into.Dr7) = (from.Dr6, from.Dr7);
     }
 }
 

@@ -83,6 +83,8 @@ pub struct WaitRequest {
     pub alertable: bool,
     /// Distinguishes this wait from earlier ones of the thread.
     pub id: u64,
+    /// The queued time-out, if there is one; it is taken back when the wait ends.
+    pub timer: Option<super::timer::TimerKey>,
 }
 
 /// Who waits, by object.
@@ -190,7 +192,8 @@ pub fn begin_wait(
     deadline: Option<u64>,
 ) -> Option<WaitOutcome> {
     for object in objects {
-        if object.kind(&k.ram) == MUTANT && object.state(&k.ram) == i32::MIN {
+        let full = object.kind(&k.ram) == MUTANT && object.state(&k.ram) == i32::MIN;
+        if full && is_signaled(k, *object, thread) {
             return Some(STATUS_MUTANT_LIMIT_EXCEEDED);
         }
     }
@@ -214,20 +217,22 @@ pub fn begin_wait(
         let waiter = Waiter { thread: thread.clone(), id };
         k.ke.waits.queues.entry(*object).or_default().push_back(waiter);
     }
-    {
-        let mut sched = thread.sched.open();
-        sched.wait = Some(WaitRequest { objects: objects.to_vec(), wait_type, alertable, id });
-        sched.outcome = None;
-    }
-    if let Some(deadline) = deadline {
-        k.ke.timers.insert(deadline, super::timer::Expiry::Wait { thread: thread.clone(), id });
-    }
+    let timer = deadline.map(|deadline| {
+        k.ke.timers.insert(deadline, super::timer::Expiry::Wait { thread: thread.clone(), id })
+    });
+    let objects = objects.to_vec();
+    let mut sched = thread.sched.open();
+    sched.wait = Some(WaitRequest { objects, wait_type, alertable, id, timer });
+    sched.outcome = None;
     None
 }
 
 /// Ends a thread's wait with an outcome and makes the thread ready. Nothing happens if the wait is over already.
 pub fn end_wait(k: &mut Kernel, thread: &ObRef<Thread>, outcome: WaitOutcome) {
     let Some(request) = thread.sched.open().wait.take() else { return };
+    if let Some(timer) = request.timer {
+        k.ke.timers.cancel(timer);
+    }
     for object in &request.objects {
         if let Some(queue) = k.ke.waits.queues.get_mut(object) {
             queue.retain(|waiter| !Arc::ptr_eq(&waiter.thread, thread) || waiter.id != request.id);

@@ -71,6 +71,11 @@ pub fn ke_release_mutant(
 pub fn abandon_mutants(k: &mut Kernel, thread: &ObRef<Thread>) {
     let owned = std::mem::take(&mut *thread.owned_mutants.open());
     for mutant in owned {
+        // A mutant that was deleted while it was owned is still listed: its memory is free, or something else's.
+        let owner: u64 = mutant.field(&k.ram, MUTANT_OWNER_THREAD);
+        if mutant.kind(&k.ram) != MUTANT || owner != thread.header.address().0 {
+            continue;
+        }
         mutant.set_field(&k.ram, MUTANT_ABANDONED, 1u8);
         mutant.set_field(&k.ram, MUTANT_OWNER_THREAD, 0u64);
         mutant.set_state(&k.ram, 1);

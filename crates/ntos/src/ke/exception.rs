@@ -6,7 +6,7 @@
 use abi::context::*;
 use abi::status_table::*;
 use abi::{NtResult, NtStatus};
-use cpu::engine::vector;
+use cpu::vector;
 use cpu::{CpuState, flag, reg};
 use guest_mem::{Access, PageFault, Va};
 use zerocopy::{FromZeros, IntoBytes};
@@ -220,16 +220,16 @@ fn second_chance(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECO
     };
     let image = thread.process.image_name();
     k.notice(&format!("{image}: unhandled exception {code:?} at {place}{detail}"));
-    exit::terminate_process(k, &thread.process, code, None);
+    exit::terminate_process(k, &thread.process, code);
 }
 
 /// Delivers the first queued user APC; the interrupted call returns `status`.
 pub fn deliver_apc(k: &mut Kernel, thread: &ObRef<Thread>) {
     let apc = {
         let mut apcs = thread.apcs.open();
-        let apc = apcs.queue.pop_front();
-        apcs.deliver = !apcs.queue.is_empty();
-        apc
+        // One at a time: `NtContinue` with its test-alert flag, at the end of the routine, brings the next.
+        apcs.deliver = false;
+        apcs.queue.pop_front().map(|(_, apc)| apc)
     };
     let dispatcher = thread.process.state.open().ntdll.ki_user_apc_dispatcher;
     let Some(apc) = apc else { return };

@@ -60,8 +60,8 @@ pub async fn wait(
     }
 }
 
-/// Pends until the current thread's wait has an outcome, and takes it.
-async fn outcome(cx: &AsyncCx) -> WaitOutcome {
+/// Pends until the wait that the current thread began has an outcome, and takes it.
+pub async fn outcome(cx: &AsyncCx) -> WaitOutcome {
     poll_fn(|_| match cx.thread.sched.open().outcome.take() {
         Some(outcome) => Poll::Ready(outcome),
         None => Poll::Pending,
@@ -69,15 +69,18 @@ async fn outcome(cx: &AsyncCx) -> WaitOutcome {
     .await
 }
 
-/// Lets other ready threads run once.
-pub async fn yield_now(cx: &AsyncCx) {
+/// Lets another ready thread run, even one of lower priority; false, and nothing happens, if there is none.
+pub async fn yield_now(cx: &AsyncCx) -> bool {
     let mut yielded = false;
     poll_fn(|_| {
         if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
+            return Poll::Ready(true);
         }
-        cx.with(|cx| sched::quantum_end(cx.k, cx.thread));
-        Poll::Pending
+        if cx.with(|cx| sched::yield_to_other(cx.k, cx.thread)) {
+            Poll::Pending
+        } else {
+            Poll::Ready(false)
+        }
     })
-    .await;
+    .await
 }

@@ -20,11 +20,13 @@ const LEVELS: usize = 32;
 pub struct Ready {
     queues: [VecDeque<ObRef<Thread>>; LEVELS],
     occupied: u32,
+    /// The thread that someone yielded to: it runs before all others, once.
+    next: Option<ObRef<Thread>>,
 }
 
 impl Default for Ready {
     fn default() -> Self {
-        Ready { queues: std::array::from_fn(|_| VecDeque::new()), occupied: 0 }
+        Ready { queues: std::array::from_fn(|_| VecDeque::new()), occupied: 0, next: None }
     }
 }
 
@@ -106,6 +108,16 @@ fn push(k: &mut Kernel, priority: i32, thread: &ObRef<Thread>, front: bool) {
 
 /// Takes the next thread to run and marks it running.
 pub fn pick(k: &mut Kernel) -> Option<ObRef<Thread>> {
+    let thread = match k.ke.ready.next.take() {
+        Some(next) => next,
+        None => take_ready(k)?,
+    };
+    thread.sched.open().state = ThreadState::Running;
+    Some(thread)
+}
+
+/// Takes the first thread of the highest occupied queue.
+fn take_ready(k: &mut Kernel) -> Option<ObRef<Thread>> {
     while k.ke.ready.occupied != 0 {
         let level = (31 - k.ke.ready.occupied.leading_zeros()) as usize;
         let queue = k.ke.ready.queues.get_mut(level)?;
@@ -113,23 +125,32 @@ pub fn pick(k: &mut Kernel) -> Option<ObRef<Thread>> {
             k.ke.ready.occupied &= !(1 << level);
             continue;
         };
-        let mut sched = thread.sched.open();
-        if sched.state != ThreadState::Ready {
-            drop(sched);
-            continue;
+        if thread.sched.open().state == ThreadState::Ready {
+            return Some(thread);
         }
-        sched.state = ThreadState::Running;
-        drop(sched);
-        return Some(thread);
     }
     None
+}
+
+/// The running thread gives the rest of its quantum to another ready thread, even to one of lower priority, as
+/// `NtYieldExecution` does; false if no other is ready.
+pub fn yield_to_other(k: &mut Kernel, thread: &ObRef<Thread>) -> bool {
+    if k.ke.ready.next.is_none() {
+        k.ke.ready.next = take_ready(k);
+    }
+    if k.ke.ready.next.is_none() {
+        return false;
+    }
+    quantum_end(k, thread);
+    true
 }
 
 /// True if a thread of at least this priority is ready.
 pub fn is_ready_at(k: &Kernel, priority: i32) -> bool {
     let level = priority.clamp(0, LEVELS as i32 - 1) as u32;
-    k.ke.ready.occupied >> level != 0
-        && k.ke.ready.queues.iter().skip(level as usize).any(|queue| !queue.is_empty())
+    k.ke.ready.next.is_some()
+        || k.ke.ready.occupied >> level != 0
+            && k.ke.ready.queues.iter().skip(level as usize).any(|queue| !queue.is_empty())
 }
 
 /// The running thread's quantum is over: a boost decays and the thread goes to the end of its queue.

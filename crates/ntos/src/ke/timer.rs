@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use guest_mem::Va;
-
 use crate::Kernel;
 use crate::ob::ObRef;
 use crate::ps::Thread;
@@ -77,24 +75,17 @@ pub fn signal(k: &mut Kernel, timer: Dispatcher) {
 }
 
 /// Turns an NT timeout into a deadline: negative is relative, positive is absolute system time, `None` for ever.
+///
+/// More than a century is for ever, which keeps sums of times far from overflow.
 pub fn deadline(k: &Kernel, timeout: Option<i64>) -> Option<u64> {
     let timeout = timeout?;
-    if timeout == i64::MIN {
-        return None;
-    }
-    Some(if timeout <= 0 {
-        k.ke.interrupt_time.saturating_add(timeout.unsigned_abs())
+    let delta = if timeout <= 0 {
+        timeout.unsigned_abs()
     } else {
-        let delta = timeout.saturating_sub(k.system_time());
-        k.ke.interrupt_time.saturating_add(delta.max(0) as u64)
-    })
+        timeout.saturating_sub(k.system_time()).max(0) as u64
+    };
+    (delta < FOR_EVER).then(|| k.ke.interrupt_time.saturating_add(delta))
 }
 
-/// The user-mode APC of a timer.
-#[derive(Clone, Copy, Debug)]
-pub struct TimerApc {
-    /// The routine.
-    pub routine: Va,
-    /// Its context argument.
-    pub context: u64,
-}
+/// A century, in 100 ns.
+const FOR_EVER: u64 = 100 * 366 * 24 * 3600 * 10_000_000;

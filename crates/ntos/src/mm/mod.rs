@@ -1,19 +1,57 @@
 //! The memory manager: address spaces, sections, faults.
+//!
+//! It owns the regions of each process ([`vad`]), the page tables of user space, sections ([`section`]) with their
+//! segments ([`segment`], [`image`]), and the kernel pool ([`pool`]). Frames and tables themselves are
+//! `guest_mem`'s; files come in as [`FileBacking`].
+//!
+//! Invariants: a present or parked entry of user space lies in a region and in a committed page of it; an entry marked
+//! `SHARED` holds a frame of the region's segment, any other a frame of its own; a translation that was present and is
+//! changed is in [`MmState::shootdown`]; a resident page of a file's segment is newer than the file.
+//!
+//! A worked path, "a program's first store to a global variable": the processor finds the page of the image read-only
+//! and faults; [`resolve_fault`] finds the image's region and its protection, copy on write; the frame of the
+//! [`image::ImageSegment`], which all processes share, is copied to a frame of this process, the entry is made
+//! writable, the old translation goes to the shootdown list, and the processor runs the store again.
 
 pub mod backing;
+pub mod cache;
+mod copy;
+mod fault;
+pub mod image;
+mod life;
+pub mod nls;
+pub mod pe;
 pub mod pool;
+pub mod protect;
+pub mod query;
+pub mod region;
+pub mod runs;
+pub mod section;
+pub mod segment;
+pub mod space;
+#[cfg(test)]
+mod tests;
+pub mod vad;
+pub mod view;
 
+pub use abi::mm::{PAGE_EXECUTE_READ, PAGE_NOACCESS, PAGE_READONLY, PAGE_READWRITE};
 pub use backing::FileBacking;
+pub use cache::{check_resize, file_resized, file_written, flush_file, mapped, overlay_read};
+pub use copy::{copy_from, copy_prefix, copy_to, probe_write};
+pub use fault::resolve_fault;
+pub use life::{allocate, free, free_thread_memory, new_address_space, protect, rundown, usage};
+pub use pe::ImageInfo;
+pub use protect::Protection;
+pub use query::{describe_address, userland_handle};
+pub use section::{Section, create_data_section, create_image_section, image_information};
+pub use space::with_space;
+pub use vad::{AddressSpace, Limits};
+pub use view::{MapRequest, map_image, map_section, unmap_view};
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
 
-use abi::NtResult;
-use abi::status_table::STATUS_ACCESS_VIOLATION;
-use guest_mem::{Access, PAGE_SIZE, PageFault, PageTables, Privilege, Va, walk};
-
-use crate::Kernel;
-use crate::ob::ObRef;
-use crate::ps::{Process, Thread};
+use guest_mem::{GuestRam, PageTables, Va};
 
 /// State of the memory manager.
 pub struct MmState {
@@ -25,6 +63,42 @@ pub struct MmState {
     pub shared_data: Option<guest_mem::Pfn>,
     /// Translations that processors must forget before guest code runs on.
     pub shootdown: Shootdown,
+    /// Pages promised.
+    pub commit: Arc<space::Commit>,
+    /// Images in use.
+    pub images: image::ImageCache,
+    /// Files whose bytes are mapped, by identity.
+    pub files: BTreeMap<(u64, u64), Weak<segment::DataSegment>>,
+    /// Code pages and other tables of national languages.
+    pub nls: nls::NlsState,
+    /// Userland DLLs that asked for their handle, in order: lower-case file names.
+    pub userland_modules: Vec<String>,
+}
+
+impl MmState {
+    /// The memory manager of a machine that boots.
+    ///
+    /// `kernel_tables` map the pool; `shared_data` is the frame of `KUSER_SHARED_DATA`; `nls` finds tables of national
+    /// languages by file name.
+    pub fn new(
+        ram: Arc<GuestRam>,
+        pool: Arc<pool::KernelPool>,
+        kernel_tables: Arc<PageTables>,
+        shared_data: guest_mem::Pfn,
+        nls: nls::NlsSource,
+    ) -> Self {
+        MmState {
+            pool,
+            kernel_tables,
+            shared_data: Some(shared_data),
+            shootdown: Shootdown::default(),
+            commit: space::Commit::new(ram.total_frames()),
+            images: image::ImageCache::default(),
+            files: BTreeMap::new(),
+            nls: nls::NlsState::new(nls),
+            userland_modules: Vec::new(),
+        }
+    }
 }
 
 /// Translations to forget.
@@ -35,94 +109,3 @@ pub struct Shootdown {
     /// Everything.
     pub all: bool,
 }
-
-/// What an address space contains.
-#[derive(Default)]
-pub struct AddressSpace {}
-
-/// Facts about a mapped image.
-#[derive(Default, Debug)]
-pub struct ImageInfo {}
-
-/// Makes a refused access possible, if the address space says that it is legal; else the status to raise.
-pub fn resolve_fault(
-    _k: &mut Kernel,
-    _process: &Process,
-    _fault: PageFault,
-    _access: Access,
-) -> NtResult<()> {
-    Err(STATUS_ACCESS_VIOLATION)
-}
-
-/// Calls `visit(physical address, offset in the range, length)` for each piece of a range, faulting pages in.
-fn for_each_piece(
-    k: &mut Kernel,
-    process: &Process,
-    at: Va,
-    len: usize,
-    access: Access,
-    mut visit: impl FnMut(&guest_mem::GuestRam, guest_mem::Pa, usize, usize),
-) -> NtResult<()> {
-    let ram = k.ram.clone();
-    let mut done = 0usize;
-    while done < len {
-        let va = Va(at.0.wrapping_add(done as u64));
-        let piece = (len - done).min((PAGE_SIZE - va.offset()) as usize);
-        let mapping = loop {
-            match walk(&ram, process.tables.root(), va, access, Privilege::Supervisor) {
-                Ok(mapping) => break mapping,
-                Err(fault) => resolve_fault(k, process, fault, access)?,
-            }
-        };
-        visit(&ram, mapping.pfn.at(va.offset()), done, piece);
-        done += piece;
-    }
-    Ok(())
-}
-
-/// Reads from a process's memory; `STATUS_ACCESS_VIOLATION` where it cannot be read.
-pub fn copy_from(k: &mut Kernel, process: &Process, at: Va, into: &mut [u8]) -> NtResult<()> {
-    let len = into.len();
-    for_each_piece(k, process, at, len, Access::Read, |ram, pa, offset, piece| {
-        if let Some(part) = into.get_mut(offset..offset + piece) {
-            ram.read(pa, part);
-        }
-    })
-}
-
-/// Writes to a process's memory; bytes before the failing page are written.
-pub fn copy_to(k: &mut Kernel, process: &Process, at: Va, from: &[u8]) -> NtResult<()> {
-    for_each_piece(k, process, at, from.len(), Access::Write, |ram, pa, offset, piece| {
-        if let Some(part) = from.get(offset..offset + piece) {
-            ram.write(pa, part);
-        }
-    })
-}
-
-/// Fails if a range could not be written.
-pub fn probe_write(k: &mut Kernel, process: &Process, at: Va, len: usize) -> NtResult<()> {
-    for_each_piece(k, process, at, len, Access::Write, |_, _, _, _| {})
-}
-
-/// Reads as much of a range as can be read and returns how much that was.
-pub fn copy_prefix(k: &mut Kernel, process: &Process, at: Va, into: &mut [u8]) -> usize {
-    let mut got = 0;
-    let _ = for_each_piece(k, process, at, into.len(), Access::Read, |ram, pa, offset, piece| {
-        if let Some(part) = into.get_mut(offset..offset + piece) {
-            ram.read(pa, part);
-            got = offset + piece;
-        }
-    });
-    got
-}
-
-/// An address as `module+offset`, for messages.
-pub fn describe_address(_k: &Kernel, _process: &Process, at: Va) -> String {
-    format!("{at:#x}")
-}
-
-/// Frees TEB and stack of an ended thread.
-pub fn free_thread_memory(_k: &mut Kernel, _thread: &ObRef<Thread>) {}
-
-/// Unmaps and frees everything of an ended process.
-pub fn rundown(_k: &mut Kernel, _process: &Process) {}

@@ -10,8 +10,8 @@ use super::object::{AccessMap, AnyRef, ObjectBody, TypeInfo};
 /// A directory of named objects.
 #[derive(Default)]
 pub struct Directory {
-    /// Children by upper-case name. Lookup that minds the case compares the object's own name afterwards.
-    children: Guarded<BTreeMap<UnicodeString, AnyRef>>,
+    /// Children by upper-case name, then by name: names that differ in case only can stand side by side.
+    children: Guarded<BTreeMap<(UnicodeString, UnicodeString), AnyRef>>,
 }
 
 impl ObjectBody for Directory {
@@ -25,15 +25,20 @@ impl ObjectBody for Directory {
 impl Directory {
     /// The child of that name.
     pub fn get(&self, name: &[u16], ignore_case: bool) -> Option<AnyRef> {
-        let child = self.children.open().get(&fold(name)).cloned()?;
-        let same = ignore_case || child.header().name.open().name.0 == name;
-        same.then_some(child)
+        let children = self.children.open();
+        let exact = (fold(name), UnicodeString::from(name));
+        if let Some(child) = children.get(&exact) {
+            return Some(child.clone());
+        }
+        let first = (exact.0.clone(), UnicodeString::default());
+        let mut similar = children.range(first..).take_while(|((folded, _), _)| *folded == exact.0);
+        similar.next().filter(|_| ignore_case).map(|(_, child)| child.clone())
     }
 
     /// Adds a child; `false` if the name is taken.
     pub fn insert(&self, name: &[u16], object: AnyRef) -> bool {
         let mut children = self.children.open();
-        match children.entry(fold(name)) {
+        match children.entry((fold(name), name.into())) {
             std::collections::btree_map::Entry::Occupied(_) => false,
             std::collections::btree_map::Entry::Vacant(slot) => {
                 slot.insert(object);
@@ -44,7 +49,7 @@ impl Directory {
 
     /// Removes a child.
     pub fn remove(&self, name: &[u16]) -> Option<AnyRef> {
-        self.children.open().remove(&fold(name))
+        self.children.open().remove(&(fold(name), name.into()))
     }
 
     /// The children in name order.

@@ -110,12 +110,12 @@ impl HandleTable {
         self.entries.drain(..).flatten().collect()
     }
 
-    /// A copy for a child process: inheritable entries at the same handle values.
-    pub fn inherit(&self) -> HandleTable {
+    /// A copy for a child process: the wanted entries at the same handle values.
+    pub fn inherit_where(&self, wanted: impl Fn(u64, &HandleEntry) -> bool) -> HandleTable {
         let mut child = HandleTable::default();
         for (index, slot) in self.entries.iter().enumerate() {
-            let inherited =
-                slot.as_ref().filter(|entry| entry.attributes & abi::ob::OBJ_INHERIT != 0);
+            let handle = (index as u64 + 1) * 4;
+            let inherited = slot.as_ref().filter(|entry| wanted(handle, entry));
             if let Some(entry) = inherited {
                 entry.object.header().add_handle();
                 child.entries.push(Some(entry.clone()));

@@ -14,6 +14,7 @@ pub mod directory;
 pub mod handle;
 pub mod namespace;
 pub mod object;
+pub mod types;
 
 pub use directory::{Directory, SymbolicLink};
 pub use handle::{HandleEntry, HandleTable};

@@ -96,8 +96,12 @@ pub fn lookup(
         };
         match child.object_type().name {
             "Directory" => {
-                let rest = rest.strip_prefix(&[BACKSLASH]).unwrap_or(rest).to_vec();
-                path = rest;
+                path = match rest.strip_prefix(&[BACKSLASH]) {
+                    // A trailing backslash names nothing.
+                    Some([]) => return Err(STATUS_OBJECT_NAME_INVALID),
+                    Some(rest) => rest.to_vec(),
+                    None => Vec::new(),
+                };
                 current = child;
             }
             "SymbolicLink" if !(rest.is_empty() && options.open_link) => {

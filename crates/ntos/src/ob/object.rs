@@ -67,6 +67,18 @@ pub trait ObjectBody: Any + Send + Sync {
     /// The type.
     const TYPE: &'static TypeInfo;
 
+    /// Where the dispatcher header lies in the guest body, for types that can be waited for: 0 for most, 0x98 for the
+    /// event inside a `FILE_OBJECT`. `None` refuses waits with `STATUS_OBJECT_TYPE_MISMATCH`.
+    const DISPATCHER: Option<u64> = None;
+
+    /// The name that queries show, for objects whose name is more than their place in the namespace: files, keys.
+    fn query_name(_object: &ObRef<Self>, _k: &Kernel) -> Option<UnicodeString>
+    where
+        Self: Sized,
+    {
+        None
+    }
+
     /// Called when the last handle is closed, before the name is removed.
     fn last_handle_closed(_object: &ObRef<Self>, _k: &mut Kernel)
     where
@@ -172,8 +184,12 @@ pub trait AnyObject: Any + Send + Sync {
     fn header(&self) -> &ObjectHeader;
     /// The type.
     fn object_type(&self) -> &'static TypeInfo;
+    /// What a wait for the object waits for, if its type can be waited for.
+    fn wait_object(&self) -> Option<Dispatcher>;
     /// For downcasts.
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync>;
+    /// [`ObjectBody::query_name`].
+    fn query_name(self: Arc<Self>, k: &Kernel) -> Option<UnicodeString>;
     /// [`ObjectBody::last_handle_closed`].
     fn last_handle_closed(self: Arc<Self>, k: &mut Kernel);
     /// [`ObjectBody::handle_closed`].
@@ -189,8 +205,17 @@ impl<T: ObjectBody> AnyObject for Object<T> {
         T::TYPE
     }
 
+    fn wait_object(&self) -> Option<Dispatcher> {
+        let offset = T::DISPATCHER?;
+        Some(Dispatcher::at(self.header.block.pa_at(OBJECT_HEADER_SIZE + offset)))
+    }
+
     fn into_any(self: Arc<Self>) -> Arc<dyn Any + Send + Sync> {
         self
+    }
+
+    fn query_name(self: Arc<Self>, k: &Kernel) -> Option<UnicodeString> {
+        T::query_name(&self, k)
     }
 
     fn last_handle_closed(self: Arc<Self>, k: &mut Kernel) {

@@ -29,25 +29,33 @@ pub fn terminate_thread(k: &mut Kernel, thread: &ObRef<Thread>, status: NtStatus
     }
 }
 
-/// Tells every thread of a process to end, except `keep`.
-pub fn terminate_process(
-    k: &mut Kernel,
-    process: &ObRef<Process>,
-    status: NtStatus,
-    keep: Option<&ObRef<Thread>>,
-) {
+/// Tells every thread of a process to end.
+pub fn terminate_process(k: &mut Kernel, process: &ObRef<Process>, status: NtStatus) {
     let threads = {
         let mut state = process.state.open();
         state.exit_status.get_or_insert(status);
         state.threads.clone()
     };
     for thread in &threads {
-        if !keep.is_some_and(|keep| std::sync::Arc::ptr_eq(keep, thread)) {
-            terminate_thread(k, thread, status);
-        }
+        terminate_thread(k, thread, status);
     }
     if threads.is_empty() {
         process_exits(k, process);
+    }
+}
+
+/// Tells the other threads of a process to end; the process goes on with the caller.
+pub fn terminate_other_threads(
+    k: &mut Kernel,
+    process: &ObRef<Process>,
+    status: NtStatus,
+    caller: &ObRef<Thread>,
+) {
+    let threads = process.state.open().threads.clone();
+    for thread in threads {
+        if !std::sync::Arc::ptr_eq(caller, &thread) {
+            terminate_thread(k, &thread, status);
+        }
     }
 }
 

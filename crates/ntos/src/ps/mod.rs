@@ -13,6 +13,7 @@
 
 pub mod create;
 pub mod exit;
+pub mod params;
 pub mod process;
 pub mod thread;
 
@@ -30,6 +31,8 @@ pub struct PsState {
     pub processes: IndexMap<u64, ObRef<Process>>,
     /// Threads that have not ended, by id.
     pub threads: IndexMap<u64, ObRef<Thread>>,
+    /// What every process maps; set while the machine boots.
+    pub system_images: Option<create::SystemImages>,
     next_id: u64,
 }
 

@@ -44,6 +44,8 @@ pub struct ProcessState {
     pub image_path: UnicodeString,
     /// The main image as mapped.
     pub image: Option<Arc<crate::mm::ImageInfo>>,
+    /// The section it was mapped from.
+    pub image_section: Option<ObRef<crate::mm::Section>>,
     /// Where the main image is mapped.
     pub image_base: Va,
     /// Addresses in this process's `ntdll`.
@@ -58,6 +60,12 @@ pub struct ProcessState {
     pub hard_error_mode: u32,
     /// The session.
     pub session: u32,
+    /// DOS path of the image, as the creator gave it.
+    pub win32_path: UnicodeString,
+    /// The command line it was started with.
+    pub command_line: UnicodeString,
+    /// `ProcessCookie`: the key of `RtlEncodePointer`.
+    pub cookie: u32,
     /// Instructions executed by threads that have ended.
     pub instructions: u64,
 }
@@ -82,6 +90,7 @@ pub struct NtdllEntries {
 }
 
 impl ObjectBody for Process {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Process",
         access: AccessMap {
@@ -98,6 +107,12 @@ impl Process {
     /// True once the process has started to end.
     pub fn is_exiting(&self) -> bool {
         self.state.open().exit_status.is_some()
+    }
+
+    /// True once the last thread is gone.
+    pub fn has_ended(&self) -> bool {
+        let state = self.state.open();
+        state.exit_status.is_some() && state.threads.is_empty()
     }
 
     /// The image's file name without its path.

@@ -56,6 +56,8 @@ pub struct ThreadData {
     pub created: i64,
     /// When it ended.
     pub exited: i64,
+    /// Base of the stack's allocation.
+    pub stack: Va,
     /// Stack to free when the thread ends (`RtlFreeUserStack` asks for it).
     pub free_stack_on_exit: bool,
     /// `NtAlertThreadByThreadId` came and was not yet taken.
@@ -67,6 +69,7 @@ pub struct ThreadData {
 }
 
 impl ObjectBody for Thread {
+    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "Thread",
         access: AccessMap {

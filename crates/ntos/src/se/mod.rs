@@ -1,34 +1,178 @@
 //! The security reference monitor: tokens and access checks.
+//!
+//! It owns the [`Token`] type and turns a thread and a request into a decision; the rules themselves are the `sd`
+//! crate's, which knows nothing of the executive.
+//!
+//! Invariants: a primary token belongs to processes, an impersonation token to threads; a token's groups and the set of
+//! its privileges never grow after it was made, only their attributes change.
+//!
+//! A worked path, "`NtOpenKey` for writing by a thread that impersonates": the service asks for the caller's
+//! [`effective_token`], which is the thread's impersonation token; [`check_as`] shows it to [`sd::access_check`] as a
+//! subject; a refusal becomes `STATUS_ACCESS_DENIED` or `STATUS_PRIVILEGE_NOT_HELD`.
+
+pub mod capture;
+pub mod privilege;
+pub mod query;
+pub mod token;
+
+pub use token::{Token, TokenKind, TokenState};
+
+use std::sync::Arc;
 
 use abi::NtResult;
+use abi::se::*;
+use abi::status_table::*;
+use sd::{Ace, GenericMapping, SecurityDescriptor, well_known};
 
 use crate::Kernel;
-use crate::ob::{AccessMap, ObjectBody, TypeInfo};
-use crate::ps::Process;
+use crate::ob::{AccessMap, AnyRef, ObRef, downcast};
+use crate::ps::{Process, Thread};
 
 /// State of the reference monitor.
 #[derive(Default)]
-pub struct SeState {}
+pub struct SeState {
+    /// The impersonation token of the thread in whose name the current stretch opens objects; see [`as_client`].
+    client: Option<ObRef<Token>>,
+}
 
-/// An access token.
-#[derive(Default)]
-pub struct Token {}
+impl From<&AccessMap> for GenericMapping {
+    fn from(map: &AccessMap) -> Self {
+        let AccessMap { read, write, execute, all } = *map;
+        GenericMapping { read, write, execute, all }
+    }
+}
 
-impl ObjectBody for Token {
-    const TYPE: &'static TypeInfo = &TypeInfo {
-        name: "Token",
-        access: AccessMap { read: 0x2_0008, write: 0x2_00E0, execute: 0x2_0004, all: 0xF_01FF },
-        body_size: 0x100,
-    };
+/// The token that speaks for a thread: its impersonation token, or the process's.
+pub fn effective_token(thread: &Thread) -> ObRef<Token> {
+    match thread.impersonation.open().clone() {
+        Some(token) => token,
+        None => thread.process.token.open().clone(),
+    }
+}
+
+/// Runs a stretch in which [`access_check`] uses the thread's impersonation token instead of the process's token.
+pub fn as_client<R>(k: &mut Kernel, thread: &Thread, stretch: impl FnOnce(&mut Kernel) -> R) -> R {
+    let outer = std::mem::replace(&mut k.se.client, thread.impersonation.open().clone());
+    let result = stretch(k);
+    k.se.client = outer;
+    result
 }
 
 /// Checks a request against a security descriptor with the caller's token; returns the granted rights.
+///
+/// The token is the client's inside [`as_client`], else the process's.
 pub fn access_check(
-    _k: &Kernel,
-    _process: &Process,
-    _descriptor: &sd::SecurityDescriptor,
+    k: &Kernel,
+    process: &Process,
+    descriptor: &SecurityDescriptor,
     desired: u32,
-    _map: &AccessMap,
+    map: &AccessMap,
 ) -> NtResult<u32> {
-    Ok(desired)
+    let token = match &k.se.client {
+        Some(token) => token.clone(),
+        None => process.token.open().clone(),
+    };
+    check_as(&token, descriptor, desired, map)
+}
+
+/// [`access_check`] for a given token.
+pub fn check_as(
+    token: &Token,
+    descriptor: &SecurityDescriptor,
+    desired: u32,
+    map: &AccessMap,
+) -> NtResult<u32> {
+    let state = token.state.open();
+    if state.kind.is_below_impersonation() {
+        return Err(STATUS_BAD_IMPERSONATION_LEVEL);
+    }
+    match sd::access_check(descriptor, &state.subject(), desired, &map.into()) {
+        Ok(granted) => Ok(granted.access),
+        Err(sd::Denied::Access) => Err(STATUS_ACCESS_DENIED),
+        Err(sd::Denied::Privilege) => Err(STATUS_PRIVILEGE_NOT_HELD),
+    }
+}
+
+/// `SeSinglePrivilegeCheck`: fails unless the caller's effective token has the privilege enabled.
+pub fn require_privilege(thread: &Thread, privilege: u64) -> NtResult<()> {
+    let token = effective_token(thread);
+    let state = token.state.open();
+    if state.kind.is_below_impersonation() || !state.has_privilege(privilege) {
+        return Err(STATUS_PRIVILEGE_NOT_HELD);
+    }
+    Ok(())
+}
+
+/// The descriptor that an object shows when nobody gave it one; `None` for objects that have none.
+///
+/// Processes, threads and tokens are protected by the default DACL of the token they belong to, and named objects by the
+/// caller's. A file shows what a profile folder of the caller's would give it.
+pub fn default_descriptor(caller: &Thread, object: &AnyRef) -> Option<Arc<SecurityDescriptor>> {
+    let map = object.object_type().access;
+    let kind = sd::inherit::Kind::Object;
+    let made_by = |token: &Token| {
+        let state = token.state.open();
+        let mut made = sd::assign(None, None, kind, &state.creator(), &(&map).into(), false);
+        if matches!(object.object_type().name, "Process" | "Thread" | "Token") {
+            // Lower levels may not even read what belongs to a process.
+            let no_up = sd::acl::NO_WRITE_UP | sd::acl::NO_READ_UP;
+            let label = Ace::new(sd::acl::MANDATORY_LABEL, 0, no_up, state.label().sid);
+            made.control |= sd::control::SACL_PRESENT;
+            made.sacl = Some(std::iter::once(label).collect());
+        }
+        Some(Arc::new(made))
+    };
+    let token = match object.object_type().name {
+        "Process" => downcast::<Process>(object.clone()).ok()?.token.open().clone(),
+        "Thread" => downcast::<Thread>(object.clone()).ok()?.process.token.open().clone(),
+        "Token" => downcast::<Token>(object.clone()).ok()?,
+        "File" => return Some(Arc::new(file_descriptor(&effective_token(caller), &map))),
+        _ if object.header().name.open().name.is_empty() => return None,
+        _ => effective_token(caller),
+    };
+    made_by(&token)
+}
+
+fn file_descriptor(token: &Token, map: &AccessMap) -> SecurityDescriptor {
+    let state = token.state.open();
+    let full = |sid| Ace::allow(map.all, sid).with_flags(sd::acl::INHERITED);
+    let aces =
+        [full(well_known::LOCAL_SYSTEM), full(well_known::ADMINISTRATORS), full(state.user.sid)];
+    let list = aces.into_iter().collect();
+    let mut descriptor = SecurityDescriptor::new(state.owner, state.primary_group, list);
+    descriptor.control |= sd::control::DACL_AUTO_INHERITED;
+    descriptor
+}
+
+/// `SeAssignSecurity`: the descriptor of a new object that a thread makes.
+pub fn assign_security(
+    thread: &Thread,
+    parent: Option<&SecurityDescriptor>,
+    explicit: Option<&SecurityDescriptor>,
+    kind: sd::inherit::Kind,
+    map: &AccessMap,
+    auto_inherit: bool,
+) -> NtResult<Arc<SecurityDescriptor>> {
+    let token = effective_token(thread);
+    let state = token.state.open();
+    if let Some(owner) = explicit.and_then(|sd| sd.owner)
+        && !state.may_own_as(&owner)
+    {
+        return Err(STATUS_INVALID_OWNER);
+    }
+    let has_audit = explicit.is_some_and(|sd| {
+        let aces = sd.effective_sacl().into_iter().flat_map(|list| &list.aces);
+        aces.into_iter().any(|ace| ace.kind != sd::acl::MANDATORY_LABEL)
+    });
+    if has_audit && !state.has_privilege(SE_SECURITY_PRIVILEGE) {
+        return Err(STATUS_PRIVILEGE_NOT_HELD);
+    }
+    if let Some((level, _)) = explicit.and_then(SecurityDescriptor::mandatory_label)
+        && level > state.integrity
+        && !state.has_privilege(SE_RELABEL_PRIVILEGE)
+    {
+        return Err(STATUS_INVALID_LABEL);
+    }
+    let creator = state.creator();
+    Ok(Arc::new(sd::assign(parent, explicit, kind, &creator, &map.into(), auto_inherit)))
 }

@@ -10,7 +10,6 @@ use abi::ob::*;
 use abi::status_table::*;
 use guest_mem::{Scalar, Va};
 use parking_lot::Mutex;
-use zerocopy::IntoBytes;
 
 use crate::Kernel;
 use crate::ob::{AnyRef, LookupOptions, ObRef, ObjectBody, downcast};
@@ -125,19 +124,18 @@ impl<'a> ServiceCx<'a> {
 
     /// Reads a value from the caller's memory.
     pub fn read<T: Scalar>(&mut self, at: Va) -> NtResult<T> {
-        let mut value = T::new_zeroed();
         // `Scalar` gives shared bytes only, so the copy goes through a buffer.
-        let mut buffer = [0u8; 256];
-        let size = size_of::<T>();
-        if let Some(bytes) = buffer.get_mut(..size) {
-            self.read_bytes(at, bytes)?;
-            value = T::read_from_bytes(bytes).map_err(|_| STATUS_INTERNAL_ERROR)?;
-        } else {
-            let mut bytes = vec![0u8; size];
-            self.read_bytes(at, &mut bytes)?;
-            value = T::read_from_bytes(&bytes).map_err(|_| STATUS_INTERNAL_ERROR)?;
-        }
-        Ok(value)
+        let mut small = [0u8; 256];
+        let mut large = Vec::new();
+        let bytes = match small.get_mut(..size_of::<T>()) {
+            Some(bytes) => bytes,
+            None => {
+                large.resize(size_of::<T>(), 0);
+                large.as_mut_slice()
+            }
+        };
+        self.read_bytes(at, bytes)?;
+        T::read_from_bytes(bytes).map_err(|_| STATUS_INTERNAL_ERROR)
     }
 
     /// Writes a value to the caller's memory.
@@ -261,7 +259,9 @@ impl<'a> ServiceCx<'a> {
         desired: u32,
         attributes: u32,
     ) -> NtResult<u64> {
-        crate::ob::open_handle(self.k, &self.thread.process, object, desired, attributes)
+        crate::se::as_client(self.k, self.thread, |k| {
+            crate::ob::open_handle(k, &self.thread.process, object, desired, attributes)
+        })
     }
 
     /// Trace text of a handle: value, type and name.

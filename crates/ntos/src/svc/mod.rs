@@ -19,15 +19,21 @@ pub mod table;
 mod atom;
 mod event;
 mod file;
+mod info;
 mod key;
+mod locale;
 mod memory;
+mod memory_query;
+mod nls;
 mod object;
+mod object_query;
 mod process;
 mod section;
 mod security;
 mod sync;
 mod system;
 mod thread;
+mod time;
 mod timer;
 mod token;
 mod userland;
@@ -36,6 +42,7 @@ mod win32k;
 pub use args::{Arg, ArgCursor, ArgTrace, GuestValue, Handle, In, InOut, Out, RawArgs};
 pub use cx::{AsyncCx, Executive, Mode, ObjectAttributes, ServiceCx};
 pub use table::{Call, Handler, ServiceDef, ServiceFuture, ServiceTable, Support};
+pub use userland::NTDLL_LIBRARY;
 
 /// Collects the services of a file: `service_table! { SERVICES: nt_close, nt_create_event }`.
 #[macro_export]
