@@ -9,7 +9,7 @@ use std::io;
 
 use iced_x86::{Code, Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
 
-use crate::case::{Case, Outcome, State};
+use crate::case::{Case, Mode, Outcome, State};
 use crate::compare::{Difference, differences};
 use crate::generate::Generator;
 use crate::generated::Generated;
@@ -184,7 +184,8 @@ fn shrink(whole: Example, host: &mut HostCpu, subject: &mut dyn Subject) -> io::
     let mut before = None;
     for count in 1..=steps {
         let Some(code) = program.assemble(count) else { return Ok(whole) };
-        let mut prefix = Program { ip: program.ip, steps: program.steps[..count].to_vec() };
+        let mut prefix =
+            Program { mode: program.mode, ip: program.ip, steps: program.steps[..count].to_vec() };
         for step in &mut prefix.steps {
             step.target = step.target.map(|target| target.min(count));
         }
@@ -230,7 +231,7 @@ fn alone(program: &Program, step: usize, before: &Outcome, whole: &Generated) ->
     }
     let mut step = *program.steps.get(step)?;
     step.target = step.target.map(|_| 1);
-    let program = Program { ip: program.ip, steps: vec![step] };
+    let program = Program { mode: program.mode, ip: program.ip, steps: vec![step] };
     let code = program.assemble_all()?;
     let state = State { rip: program.ip, ..before.state };
     let mut made = whole.with_program(program, state, &code);
@@ -261,9 +262,9 @@ impl Example {
 }
 
 /// The instructions of machine code at an address, one per line.
-pub fn disassemble(code: &[u8], ip: u64) -> Vec<(Vec<u8>, Instruction, String)> {
+pub fn disassemble(mode: Mode, code: &[u8], ip: u64) -> Vec<(Vec<u8>, Instruction, String)> {
     let mut formatter = IntelFormatter::new();
-    let mut decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(mode.bits(), code, ip, DecoderOptions::NONE);
     let mut lines = Vec::new();
     while decoder.can_decode() {
         let start = decoder.position();
@@ -280,7 +281,7 @@ impl fmt::Display for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let case = &self.made.case;
         let state = &case.state;
-        for (bytes, instruction, text) in disassemble(case.body(), state.rip) {
+        for (bytes, instruction, text) in disassemble(case.mode(), case.body(), state.rip) {
             let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             writeln!(
                 f,
@@ -380,7 +381,7 @@ mod tests {
 
         fn run(&mut self, case: &Case) -> Outcome {
             let mut outcome = self.host.run_one(case).unwrap();
-            let adds = disassemble(case.body(), case.state.rip)
+            let adds = disassemble(case.mode(), case.body(), case.state.rip)
                 .iter()
                 .any(|(_, instruction, _)| instruction.mnemonic() == iced_x86::Mnemonic::Add);
             if self.breaks && adds {
@@ -392,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_host_agrees_with_itself() {
-        let mut generator = Generator::new(3, catalog::generated());
+        let mut generator = Generator::new(3, Mode::Long, catalog::generated(Mode::Long));
         let mut mirror = Mirror { host: HostCpu::start().unwrap(), breaks: false };
         let mut host = HostCpu::start().unwrap();
         let findings = hunt(&mut generator, &mut host, &mut mirror, 2000, |_| ()).unwrap();
@@ -401,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_wrong_flag_is_found_and_blamed_on_its_instruction() {
-        let mut generator = Generator::new(4, catalog::generated());
+        let mut generator = Generator::new(4, Mode::Long, catalog::generated(Mode::Long));
         let mut mirror = Mirror { host: HostCpu::start().unwrap(), breaks: true };
         let mut host = HostCpu::start().unwrap();
         let findings = hunt(&mut generator, &mut host, &mut mirror, 2000, |_| ()).unwrap();

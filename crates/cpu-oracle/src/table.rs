@@ -274,8 +274,10 @@ fn items(case: &Case, outcome: &Outcome, undefined: u64) -> String {
 /// Writes the line for a case and what it gave; `undefined` is a mask of RFLAGS.
 pub fn record(inputs: &str, case: &Case, outcome: &Outcome, undefined: u64) -> String {
     let bytes: Vec<_> = case.body().iter().map(|byte| format!("{byte:02x}")).collect();
-    let text: Vec<_> =
-        disassemble(case.body(), case.state.rip).into_iter().map(|(_, _, text)| text).collect();
+    let text: Vec<_> = disassemble(case.mode(), case.body(), case.state.rip)
+        .into_iter()
+        .map(|(_, _, text)| text)
+        .collect();
     format!(
         "{} | {} | {} =>{}",
         bytes.join(" "),
