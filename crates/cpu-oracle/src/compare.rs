@@ -126,6 +126,12 @@ fn implementation_dependent(
     if page_fault(expected) && page_fault(got) && has_mnemonic(made, &LARGE_OPERAND) {
         return Some("which page of a large operand is touched first");
     }
+    if page_fault(expected)
+        && page_fault(got)
+        && has_mnemonic(made, &[Mnemonic::Pusha, Mnemonic::Pushad, Mnemonic::Popa, Mnemonic::Popad])
+    {
+        return Some("how far PUSHA and POPA come before a fault");
+    }
     if let (Ending::Fault { vector: 13, .. }, Ending::Fault { vector: 14, address, .. }) =
         (expected, got)
         && address >> 63 != 0

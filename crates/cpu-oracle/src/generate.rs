@@ -247,6 +247,15 @@ impl Generator {
             // What these prefixes do to near branches differs between vendors.
             return None;
         }
+        if self.mode == Mode::Compatibility
+            && bytes
+                .iter()
+                .take_while(|b| is_prefix(self.mode, **b))
+                .any(|b| matches!(b, 0x64 | 0x65))
+        {
+            // FS and GS hold null selectors on the host.
+            return None;
+        }
         if is_near_branch(&instruction) {
             let target = instruction.near_branch_target();
             if (CODE..CODE + 2 * PAGE).contains(&target) || !is_canonical(target) {

@@ -223,7 +223,9 @@ impl Maker {
             ])),
             Kind::cr_reg => {
                 use Register::{CR0, CR2, CR3, CR4, CR8};
-                register(rng.pick(&[CR0, CR2, CR3, CR4, CR8]))
+                // In 32-bit code CR8 would be a LOCK prefix.
+                let count = if self.mode == Mode::Long { 5 } else { 4 };
+                register(rng.pick(&[CR0, CR2, CR3, CR4, CR8][..count]))
             }
             Kind::dr_reg => {
                 use Register::{DR0, DR1, DR2, DR3, DR6, DR7};
