@@ -1,6 +1,6 @@
 //! Makes random cases: programs of one to eight instructions and raw bytes, with inputs that make them do something.
 //!
-//! Key type: [`Generator`]. A program is made instruction by instruction ([`crate::maker`]) from the forms of
+//! Key type: [`Generator`]. A program is made instruction by instruction (`maker.rs`) from the forms of
 //! [`crate::catalog`], sometimes run in a loop, sometimes changing its own code. Its inputs are registers and memory
 //! values that suit it, so that pointers point into the case's memory and divisions rarely overflow. The same seed
 //! gives the same cases.

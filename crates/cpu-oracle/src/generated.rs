@@ -18,7 +18,7 @@ pub struct Generated {
     pub case: Case,
     /// The instructions; `None` when the case is raw bytes.
     pub program: Option<Program>,
-    /// iced's flag bits ([`RflagsBits`]) that have no defined value at the end.
+    /// iced's flag bits ([`iced_x86::RflagsBits`]) that have no defined value at the end.
     pub undefined_at_end: u32,
     /// iced's flag bits that have no defined value somewhere on the way.
     pub undefined_ever: u32,

@@ -1,6 +1,6 @@
 //! [`HostCpu`]: the host's processor, running cases in a confined child process.
 //!
-//! Batches travel through shared memory ([`crate::ring`]); the child ([`crate::child`]) may run one batch while the
+//! Batches travel through shared memory (`ring.rs`); the child (`child.rs`) may run one batch while the
 //! caller works on another. A child that dies is replaced, and the case that killed it reads
 //! [`crate::Ending::Crashed`].
 

@@ -18,6 +18,9 @@ use crate::layout;
 use crate::program::Program;
 use crate::ring::BATCH;
 
+/// Batches between two changes of what lies in memory.
+const BATCHES_PER_BACKGROUND: u64 = 64;
+
 /// An engine that is compared with the host.
 pub trait Subject {
     /// Sets what memory holds before a case's own bytes.
@@ -92,11 +95,10 @@ pub fn hunt(
     mut progress: impl FnMut(&Findings),
 ) -> io::Result<Findings> {
     let mut findings = Findings::default();
-    let mut background = Vec::new();
     let mut batches = 0u64;
     while findings.cases < count {
-        if batches.is_multiple_of(64) {
-            background = generator.background();
+        if batches.is_multiple_of(BATCHES_PER_BACKGROUND) {
+            let background = generator.background();
             host.set_background(&background);
             subject.set_background(&background);
         }
@@ -106,7 +108,6 @@ pub fn hunt(
         run_batch(&made, host, subject, &mut findings)?;
         progress(&findings);
     }
-    drop(background);
     findings.crashes = host.crashes();
     Ok(findings)
 }
