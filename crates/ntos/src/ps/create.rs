@@ -260,12 +260,17 @@ fn fill(
     put(k, process, at(peb::IMAGE_SUBSYSTEM_MAJOR), u32::from(major))?;
     put(k, process, at(peb::IMAGE_SUBSYSTEM_MINOR), u32::from(minor))?;
     put(k, process, at(peb::SESSION_ID), session)?;
+    put(k, process, at(peb::DEBUG_OPTIONS), LOADER_ERRORS)?;
     debug_assert_ne!(USER_SHARED_DATA, 0);
     Ok(())
 }
 
 /// Thirty days, negative, in 100 ns: NT's default of the Session Manager's `CriticalSectionTimeout`.
 const CRITICAL_SECTION_TIMEOUT: i64 = -25_920_000_000_000;
+
+/// The Wine DLLs' debug options: flags and channel name, sixteen bytes an entry, ended by an entry without a name. Only
+/// errors (bit 1) of the loader's channel are on: they say which DLL or function is missing.
+const LOADER_ERRORS: [u8; 16] = *b"\x02module\0\0\0\0\0\0\0\0\0";
 
 /// `mov r10, rcx; mov eax, USERLAND_CALL; syscall; ret` in a page of its own.
 fn unix_call_stub(k: &mut Kernel, process: &Process) -> NtResult<Va> {
@@ -307,8 +312,7 @@ pub fn create_thread(
         }
     };
     let top = stack.0 + size;
-    write_teb(k, process, teb_base.0, tid, peb_base, stack.0, top)?;
-    put(k, process, teb_base.0 + teb::STACK_LIMIT, limit.0)?;
+    write_teb(k, process, teb_base.0, tid, peb_base, stack.0, limit.0, top)?;
 
     let mut first = CpuState::user_mode();
     first.rip = entries.rtl_user_thread_start.0;
@@ -364,11 +368,12 @@ fn write_teb(
     tid: u64,
     peb_base: Va,
     stack: u64,
+    limit: u64,
     top: u64,
 ) -> NtResult<()> {
     let at = |offset: u64| base + offset;
     put(k, process, at(teb::STACK_BASE), top)?;
-    put(k, process, at(teb::STACK_LIMIT), stack)?;
+    put(k, process, at(teb::STACK_LIMIT), limit)?;
     put(k, process, at(teb::SELF), base)?;
     put(k, process, at(teb::CLIENT_ID), [process.pid, tid])?;
     put(k, process, at(teb::REAL_CLIENT_ID), [process.pid, tid])?;
