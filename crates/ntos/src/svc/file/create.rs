@@ -135,8 +135,8 @@ fn nt_create_named_pipe_file(
         Some(timeout) => timeout.read(cx)?,
         None => -500_000,
     };
-    // A timeout is relative, and a byte pipe cannot be read as messages.
-    if default_timeout >= 0
+    // A timeout is not absolute, and a byte pipe cannot be read as messages.
+    if default_timeout > 0
         || named_pipe_type & !3 != 0
         || read_mode > 1
         || completion_mode > 1

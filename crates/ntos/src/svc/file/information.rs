@@ -2,7 +2,7 @@
 
 use abi::NtResult;
 use abi::io::*;
-use abi::ob::{IO_STATUS_BLOCK, OBJECT_ATTRIBUTES};
+use abi::ob::{DELETE, IO_STATUS_BLOCK, OBJECT_ATTRIBUTES};
 use abi::status_table::*;
 use guest_mem::Va;
 use ntos_macros::service;
@@ -184,9 +184,14 @@ fn nt_query_information_file(
     file_information_class: FileClass,
 ) -> NtResult {
     let class = file_information_class.0;
-    let file = cx.reference::<FileObject>(file_handle, required(class))?;
-    io_status_block.probe(cx)?;
+    let file = cx.reference::<FileObject>(file_handle, 0)?;
     let access = rights(cx, file_handle)?;
+    // DEVIATION: NT asks for FILE_READ_ATTRIBUTES. The userland's `MoveFile` has a handle with DELETE alone.
+    let implied = if access & DELETE != 0 { FILE_READ_ATTRIBUTES } else { 0 };
+    if required(class) & !(access | implied) != 0 {
+        return Err(STATUS_ACCESS_DENIED);
+    }
+    io_status_block.probe(cx)?;
     let packed = query(cx.k, &file, class, access, length as usize)?;
     store(cx, file_information, &packed, io_status_block)
 }

@@ -24,7 +24,7 @@ async fn nt_lock_file(
     event: Handle,
     apc_routine: Va,
     apc_context: u64,
-    io_status_block: Out<IO_STATUS_BLOCK>,
+    io_status_block: Option<Out<IO_STATUS_BLOCK>>,
     byte_offset: In<i64>,
     length: In<i64>,
     key: u32,
@@ -58,16 +58,20 @@ async fn nt_lock_file(
 fn nt_unlock_file(
     cx: &mut ServiceCx<'_>,
     file_handle: Handle,
-    io_status_block: Out<IO_STATUS_BLOCK>,
+    io_status_block: Option<Out<IO_STATUS_BLOCK>>,
     byte_offset: In<i64>,
     length: In<i64>,
     key: u32,
 ) -> NtResult {
     let file = cx.reference::<crate::io::FileObject>(file_handle, 0)?;
-    io_status_block.probe(cx)?;
+    if let Some(status_block) = io_status_block {
+        status_block.probe(cx)?;
+    }
     let (offset, length) = (byte_offset.read(cx)? as u64, length.read(cx)? as u64);
     let owner = LockOwner { file: file.header.id, process: cx.process().pid, key };
     file.ops.unlock(cx.k, &file, owner, offset, length)?;
-    write_status(cx, io_status_block, STATUS_SUCCESS, 0)?;
+    if let Some(status_block) = io_status_block {
+        write_status(cx, status_block, STATUS_SUCCESS, 0)?;
+    }
     Ok(STATUS_SUCCESS)
 }

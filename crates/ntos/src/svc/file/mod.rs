@@ -86,8 +86,17 @@ impl Asked {
         cx: &mut ServiceCx<'_>,
         access: u32,
     ) -> NtResult<(ObRef<FileObject>, Target)> {
-        let file = cx.reference::<FileObject>(self.file, access)?;
         self.status_block.probe(cx)?;
+        self.capture_without_block(cx, access)
+    }
+
+    /// [`Asked::capture`] of a request whose status block may be null.
+    fn capture_without_block(
+        &self,
+        cx: &mut ServiceCx<'_>,
+        access: u32,
+    ) -> NtResult<(ObRef<FileObject>, Target)> {
+        let file = cx.reference::<FileObject>(self.file, access)?;
         let event = match self.event.non_null() {
             Some(handle) => Some(cx.reference::<Event>(handle, EVENT_MODIFY_STATE)?),
             None => None,
