@@ -126,7 +126,11 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
     let created = k.system_time();
     let mut cookie = [0u8; 4];
     k.host.entropy(&mut cookie);
-    let hard_error_mode = parent.as_ref().map_or(0, |parent| parent.state.open().hard_error_mode);
+    let hard_error_mode = match &parent {
+        Some(parent) if parent.pid != SYSTEM_PID => parent.state.open().hard_error_mode,
+        // Nobody is there to answer a fault box, as for a service.
+        _ => SEM_NOGPFAULTERRORBOX,
+    };
     let session = token.state.open().session;
     let state = ProcessState {
         image_path: path,
@@ -264,6 +268,9 @@ fn fill(
     debug_assert_ne!(USER_SHARED_DATA, 0);
     Ok(())
 }
+
+/// `SetErrorMode`: a crash shows no box and starts no debugger.
+const SEM_NOGPFAULTERRORBOX: u32 = 2;
 
 /// Thirty days, negative, in 100 ns: NT's default of the Session Manager's `CriticalSectionTimeout`.
 const CRITICAL_SECTION_TIMEOUT: i64 = -25_920_000_000_000;

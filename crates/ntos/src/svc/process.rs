@@ -58,6 +58,9 @@ fn nt_terminate_process(
             return Ok(STATUS_SUCCESS);
         }
     };
+    if std::sync::Arc::ptr_eq(&process, cx.process()) {
+        crate::ke::exception::report_crash(cx.k, cx.thread, exit_status.0);
+    }
     exit::terminate_process(cx.k, &process, exit_status.0);
     Ok(STATUS_SUCCESS)
 }
