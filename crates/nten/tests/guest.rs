@@ -233,7 +233,7 @@ heap: intact 1, size 3700, valid 1
 /// Waits, APCs and timers.
 #[test]
 fn waits() {
-    let outcome = Run::program(build("waits")).go();
+    let outcome = Run::program(build("waits")).options(["--deterministic"]).go();
     outcome.prints(WAITS).exits(0).quietly();
 }
 
