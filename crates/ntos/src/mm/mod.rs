@@ -39,7 +39,9 @@ pub use backing::FileBacking;
 pub use cache::{check_resize, file_resized, file_written, flush_file, mapped, overlay_read};
 pub use copy::{copy_from, copy_prefix, copy_to, probe_write};
 pub use fault::resolve_fault;
-pub use life::{allocate, allocate_stack, free, free_thread_memory, new_address_space, protect, rundown, usage};
+pub use life::{
+    allocate, allocate_stack, free, free_thread_memory, new_address_space, protect, rundown, usage,
+};
 pub use pe::ImageInfo;
 pub use protect::Protection;
 pub use query::{describe_address, userland_handle};
@@ -92,8 +94,9 @@ impl MmState {
             kernel_tables,
             shared_data: Some(shared_data),
             shootdown: Shootdown::default(),
-            commit: space::Commit::new(ram.total_frames()),
-            images: image::ImageCache::default(),
+            // As if there were a paging file as large as memory: much is committed and never touched.
+            commit: space::Commit::new(ram.total_frames() * 2),
+            images: image::ImageCache::new((ram.total_frames() / 8) as usize),
             files: BTreeMap::new(),
             nls: nls::NlsState::new(nls),
             userland_modules: Vec::new(),
