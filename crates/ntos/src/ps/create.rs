@@ -126,14 +126,8 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
     let created = k.system_time();
     let mut cookie = [0u8; 4];
     k.host.entropy(&mut cookie);
-    let (session, hard_error_mode) = match &parent {
-        Some(parent) if parent.pid != SYSTEM_PID => {
-            let state = parent.state.open();
-            (state.session, state.hard_error_mode)
-        }
-        // What the System process starts for the user belongs to the first session.
-        _ => (1, 0),
-    };
+    let hard_error_mode = parent.as_ref().map_or(0, |parent| parent.state.open().hard_error_mode);
+    let session = token.state.open().session;
     let state = ProcessState {
         image_path: path,
         win32_path: parameters.image_path.clone(),
