@@ -15,7 +15,8 @@ use guest_mem::{GuestRam, PAGE_SIZE, Pfn};
 use crate::guarded::Guarded;
 
 use super::FileBacking;
-use super::pe::{self, ImageInfo};
+use super::pe::ImageInfo;
+use super::pe_tables;
 use super::vad::{GRANULARITY, USER_END, USER_START};
 
 /// DLLs that cannot have their own place are put below this, downwards.
@@ -101,7 +102,7 @@ impl ImageSegment {
             let old = u64::from_le_bytes(value);
             let new = match place.kind {
                 // The low half of the address is taken as zero, as the format says for images without HIGHADJ.
-                pe::IMAGE_REL_BASED_HIGH => (old << 16).wrapping_add(delta) >> 16,
+                pe_tables::IMAGE_REL_BASED_HIGH => (old << 16).wrapping_add(delta) >> 16,
                 _ => old.wrapping_add(delta),
             };
             lay(bytes, start, place.rva, new.to_le_bytes().get(..len).unwrap_or_default());

@@ -21,6 +21,7 @@ pub mod image;
 mod life;
 pub mod nls;
 pub mod pe;
+pub mod pe_tables;
 pub mod pool;
 pub mod protect;
 pub mod query;
