@@ -447,7 +447,7 @@ fn image_bytes() -> Vec<u8> {
 #[test]
 fn an_image_has_its_sections_and_is_relocated_where_it_must() {
     let mut world = World::new();
-    let mut cache = ImageCache::default();
+    let mut cache = ImageCache::new(1000);
     let first = TestFile::new(1, image_bytes());
     let second = TestFile::new(2, image_bytes());
     let one = cache.open(&world.ram, first.clone()).unwrap();
@@ -487,13 +487,16 @@ fn an_image_has_its_sections_and_is_relocated_where_it_must() {
     assert_eq!(other.read(one.base + 0x2000), Ok(0));
     drop((one, two));
     world.end();
-    assert_eq!(other.end().frames_in_use(), 0);
+    let ram = other.end();
+    assert!(ram.frames_in_use() > 0, "what was used lately is kept");
+    assert!(!cache.is_in_use((1, 1)) && cache.release_standby());
+    assert_eq!(ram.frames_in_use(), 0);
 }
 
 #[test]
 fn a_missing_place_in_one_process_gives_another_base() {
     let world = World::new();
-    let mut cache = ImageCache::default();
+    let mut cache = ImageCache::new(1000);
     let one = cache.open(&world.ram, TestFile::new(1, image_bytes())).unwrap();
     let moved = cache.at_base(&one, 0x6000_0000);
     assert!(moved.is_relocated());
@@ -504,8 +507,29 @@ fn a_missing_place_in_one_process_gives_another_base() {
     drop((one, moved));
     assert!(cache.is_in_use((1, 1)), "the view keeps it");
     at.end();
-    cache.trim();
     assert!(!cache.is_in_use((1, 1)));
+}
+
+#[test]
+fn images_are_kept_until_there_are_too_many_or_the_file_changes() {
+    let world = World::new();
+    let mut cache = ImageCache::new(3);
+    let open = |cache: &mut ImageCache, id| {
+        let segment = cache.open(&world.ram, TestFile::new(id, image_bytes())).unwrap();
+        segment.page(0).unwrap();
+        segment.page(1).unwrap();
+        segment
+    };
+    let first = open(&mut cache, 1);
+    let weak = Arc::downgrade(&first);
+    drop(first);
+    assert!(Arc::ptr_eq(&weak.upgrade().unwrap(), &open(&mut cache, 1)));
+    open(&mut cache, 2);
+    open(&mut cache, 3);
+    assert_eq!(weak.strong_count(), 0, "the least recent one makes room");
+    let third = Arc::downgrade(&open(&mut cache, 3));
+    cache.forget((1, 3));
+    assert_eq!(third.strong_count(), 0);
 }
 
 #[test]

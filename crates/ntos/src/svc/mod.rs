@@ -26,6 +26,7 @@ mod keyed;
 mod locale;
 mod machine;
 mod memory;
+mod memory_access;
 mod memory_query;
 mod nls;
 mod object;

@@ -72,6 +72,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::locale::SERVICES,
         super::machine::SERVICES,
         super::memory::SERVICES,
+        super::memory_access::SERVICES,
         super::memory_query::SERVICES,
         super::nls::SERVICES,
         super::object::SERVICES,
