@@ -31,10 +31,14 @@ async fn nt_lock_file(
     fail_immediately: bool,
     exclusive_lock: bool,
 ) -> NtResult {
-    let asked =
-        Asked { file: file_handle, event, apc_routine, apc_context, status_block: io_status_block };
+    // DEVIATION: NT refuses a null status block. The userland's `LockFile` and `UnlockFile` pass one.
+    let status_block = io_status_block.unwrap_or(Out::new(Va(0)));
+    let asked = Asked { file: file_handle, event, apc_routine, apc_context, status_block };
     let (file, target, offset, length) = cx.with(|cx| -> NtResult<_> {
-        let (file, target) = asked.capture(cx, 0)?;
+        let (file, target) = match io_status_block {
+            Some(_) => asked.capture(cx, 0)?,
+            None => asked.capture_without_block(cx, 0)?,
+        };
         if rights(cx, file_handle)? & (FILE_READ_DATA | FILE_WRITE_DATA) == 0 {
             return Err(STATUS_ACCESS_DENIED);
         }
