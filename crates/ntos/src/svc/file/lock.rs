@@ -31,7 +31,7 @@ async fn nt_lock_file(
     fail_immediately: bool,
     exclusive_lock: bool,
 ) -> NtResult {
-    // The userland passes no status block for a lock that it does not wait for.
+    // DEVIATION: NT refuses a null status block. The userland's `LockFile` and `UnlockFile` pass one.
     let status_block = io_status_block.unwrap_or(Out::new(Va(0)));
     let asked = Asked { file: file_handle, event, apc_routine, apc_context, status_block };
     let (file, target, offset, length) = cx.with(|cx| -> NtResult<_> {

@@ -26,7 +26,7 @@ use guest_mem::Va;
 
 use crate::ex::event::{Event, create_event};
 use crate::io::facts::Packed;
-use crate::io::file::{lock_of, release};
+use crate::io::file::{event_of, lock_of, release};
 use crate::io::irp::{self, Irp, Outcome, Request, Target};
 use crate::io::{FileObject, IoResult, UserBuffer};
 use crate::ke::{self, WaitType};
@@ -210,7 +210,7 @@ async fn acquire(cx: &AsyncCx, file: &ObRef<FileObject>) -> NtResult<()> {
 async fn finished(cx: &AsyncCx, file: &ObRef<FileObject>, irp: &Arc<Irp>) -> NtResult {
     let event = match &irp.target.event {
         Some(event) if !file.is_synchronous() => event.header.dispatcher(),
-        _ => file.header.dispatcher(),
+        _ => event_of(file),
     };
     while !irp.is_done() {
         let outcome = ke::wait(cx, &[event], WaitType::Any, file.is_alertable(), None).await;
