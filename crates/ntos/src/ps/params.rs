@@ -139,7 +139,8 @@ impl ProcessParameters {
             (field::SHELL_INFO, &self.shell_info, 0),
             (field::RUNTIME_INFO, &self.runtime_info, 0),
         ] {
-            if text.is_empty() && offset == field::DLL_PATH {
+            // Readers take a buffer of the C run-time for a filled one, whatever its length says.
+            if text.is_empty() && matches!(offset, field::DLL_PATH | field::RUNTIME_INFO) {
                 continue;
             }
             let units = room.max(text.len() + 1);
