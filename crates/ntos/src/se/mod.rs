@@ -27,11 +27,12 @@ use sd::{Ace, GenericMapping, SecurityDescriptor, well_known};
 use crate::Kernel;
 use crate::ob::{AccessMap, AnyRef, ObRef, downcast};
 use crate::ps::{Process, Thread};
+use crate::svc::ServiceCx;
 
 /// State of the reference monitor.
 #[derive(Default)]
 pub struct SeState {
-    /// The impersonation token of the thread in whose name the current stretch opens objects; see [`as_client`].
+    /// The impersonation token of the thread in whose name the current stretch runs; see [`speak_for`].
     client: Option<ObRef<Token>>,
 }
 
@@ -50,17 +51,22 @@ pub fn effective_token(thread: &Thread) -> ObRef<Token> {
     }
 }
 
-/// Runs a stretch in which [`access_check`] uses the thread's impersonation token instead of the process's token.
-pub fn as_client<R>(k: &mut Kernel, thread: &Thread, stretch: impl FnOnce(&mut Kernel) -> R) -> R {
-    let outer = std::mem::replace(&mut k.se.client, thread.impersonation.open().clone());
-    let result = stretch(k);
-    k.se.client = outer;
+/// Makes [`access_check`] speak for a thread from now on: a service begins.
+pub fn speak_for(k: &mut Kernel, thread: &Thread) {
+    k.se.client = thread.impersonation.open().clone();
+}
+
+/// Runs a stretch in which [`access_check`] uses the process's token although the thread impersonates.
+pub fn as_process<R>(cx: &mut ServiceCx<'_>, stretch: impl FnOnce(&mut ServiceCx<'_>) -> R) -> R {
+    let client = cx.k.se.client.take();
+    let result = stretch(cx);
+    cx.k.se.client = client;
     result
 }
 
 /// Checks a request against a security descriptor with the caller's token; returns the granted rights.
 ///
-/// The token is the client's inside [`as_client`], else the process's.
+/// The token is that of [`speaker`].
 pub fn access_check(
     k: &Kernel,
     process: &Process,
@@ -71,7 +77,8 @@ pub fn access_check(
     check_as(&speaker(k, process), descriptor, desired, map)
 }
 
-/// The token in whose name a process opens objects in this stretch: the client's inside [`as_client`], else its own.
+/// The token in whose name a process opens objects in this stretch: of the client whom the thread impersonates, else its
+/// own.
 pub fn speaker(k: &Kernel, process: &Process) -> ObRef<Token> {
     match &k.se.client {
         Some(token) => token.clone(),
