@@ -64,6 +64,35 @@ pub fn as_process<R>(cx: &mut ServiceCx<'_>, stretch: impl FnOnce(&mut ServiceCx
     result
 }
 
+/// `PsImpersonateClient`: makes a thread act with a token, or with none.
+///
+/// `STATUS_BAD_TOKEN_TYPE` for a primary token. A process without `SeImpersonatePrivilege` only identifies clients of
+/// other logon sessions, users or higher integrity: the thread gets a copy of the token at that level.
+pub fn impersonate(k: &mut Kernel, thread: &Thread, token: Option<ObRef<Token>>) -> NtResult<()> {
+    let Some(token) = token else {
+        thread.impersonation.open().take();
+        return Ok(());
+    };
+    let client = token.state.open().clone();
+    let TokenKind::Impersonation(level) = client.kind else { return Err(STATUS_BAD_TOKEN_TYPE) };
+    let may_act = {
+        let process = thread.process.token.open().clone();
+        let own = process.state.open();
+        let is_own = own.authentication_id == client.authentication_id
+            && own.user.sid == client.user.sid
+            && own.integrity >= client.integrity;
+        is_own || own.has_privilege(SE_IMPERSONATE_PRIVILEGE)
+    };
+    let token = if may_act || level <= SECURITY_IDENTIFICATION {
+        token
+    } else {
+        let kind = TokenKind::Impersonation(SECURITY_IDENTIFICATION);
+        Token::create(k, TokenState { kind, ..client })?
+    };
+    *thread.impersonation.open() = Some(token);
+    Ok(())
+}
+
 /// Checks a request against a security descriptor with the caller's token; returns the granted rights.
 ///
 /// The token is that of [`speaker`].
