@@ -281,6 +281,7 @@ impl Processor<'_> {
             let trace = trace_inputs(k, thread, def, &raw);
             match def.handler {
                 Handler::Sync(call) => {
+                    crate::se::speak_for(k, thread);
                     let mut cx = ServiceCx { k, thread, mode: Mode::User };
                     let status = call(&mut cx, &raw);
                     finish(k, thread, def, trace, &raw, status);

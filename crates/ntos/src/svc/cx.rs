@@ -71,8 +71,10 @@ pub struct AsyncCx {
 impl AsyncCx {
     /// Opens the kernel for one stretch.
     pub fn with<R>(&self, stretch: impl FnOnce(&mut ServiceCx<'_>) -> R) -> R {
-        self.executive
-            .with(|k| stretch(&mut ServiceCx { k, thread: &self.thread, mode: self.mode }))
+        self.executive.with(|k| {
+            crate::se::speak_for(k, &self.thread);
+            stretch(&mut ServiceCx { k, thread: &self.thread, mode: self.mode })
+        })
     }
 
     /// The calling process.
@@ -260,9 +262,7 @@ impl<'a> ServiceCx<'a> {
         desired: u32,
         attributes: u32,
     ) -> NtResult<u64> {
-        crate::se::as_client(self.k, self.thread, |k| {
-            crate::ob::open_handle(k, &self.thread.process, object, desired, attributes)
-        })
+        crate::ob::open_handle(self.k, &self.thread.process, object, desired, attributes)
     }
 
     /// Trace text of a handle: value, type and name.

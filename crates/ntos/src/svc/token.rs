@@ -186,10 +186,9 @@ fn nt_open_thread_token_ex(
     if !open_as_self {
         return give_handle(cx, &token, desired_access.0, handle_attributes, token_handle);
     }
-    let client = cx.thread.impersonation.open().take();
-    let result = give_handle(cx, &token, desired_access.0, handle_attributes, token_handle);
-    *cx.thread.impersonation.open() = client;
-    result
+    se::as_process(cx, |cx| {
+        give_handle(cx, &token, desired_access.0, handle_attributes, token_handle)
+    })
 }
 
 /// Says what a token says. Requires `TOKEN_QUERY`, or `TOKEN_QUERY_SOURCE` for `TokenSource`.

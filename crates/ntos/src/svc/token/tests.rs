@@ -126,6 +126,33 @@ fn a_thread_impersonates_with_a_duplicate_and_the_level_only_falls() {
 }
 
 #[test]
+fn clients_are_acted_for_only_by_those_who_may() {
+    let machine = machine();
+    let primary = machine.process.token.open().clone();
+    let set = |token: Option<&ObRef<Token>>| {
+        machine.with(|cx| se::impersonate(cx.k, &machine.thread, token.cloned()))
+    };
+    let kind = || {
+        let token = machine.thread.impersonation.open().clone();
+        token.map(|token| token.state.open().kind)
+    };
+    assert_eq!(set(Some(&primary)), Err(STATUS_BAD_TOKEN_TYPE));
+    let full = TokenKind::Impersonation(SECURITY_IMPERSONATION);
+    let system = machine.with(|cx| {
+        let token = Token::system(cx.k).unwrap();
+        token.state.open().kind = full;
+        token
+    });
+    set(Some(&system)).unwrap();
+    assert_eq!(kind(), Some(full));
+    set(None).unwrap();
+    assert_eq!(kind(), None);
+    primary.state.open().privileges.clear();
+    set(Some(&system)).unwrap();
+    assert_eq!(kind(), Some(TokenKind::Impersonation(SECURITY_IDENTIFICATION)));
+}
+
+#[test]
 fn filtered_tokens_compare_as_different() {
     let machine = machine();
     let primary = own_token(&machine, TOKEN_DUPLICATE | TOKEN_QUERY);
