@@ -387,7 +387,7 @@ fn trace_inputs(
     if !k.trace.is_on() || !k.trace.shows(def.name) {
         return None;
     }
-    let started = k.ke.interrupt_time;
+    let started = k.host.interrupt_time();
     let mut cx = ServiceCx { k, thread, mode: Mode::User };
     let mut inputs = ArgTrace { cx: &mut cx, out: Vec::new(), result: None };
     (def.describe)(&mut inputs, raw);
