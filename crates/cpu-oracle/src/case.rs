@@ -156,8 +156,8 @@ pub struct Case {
     pub code_len: u32,
     /// Entries of `pokes` in use.
     pub poke_count: u32,
-    /// Bytes of padding.
-    pub reserved: u64,
+    /// Not zero when the code changes itself, so that all of the code pages must be put back.
+    pub rewrites_code: u64,
     /// The code, closing jump to [`layout::EXIT`] included.
     pub code: [u8; MAX_CODE],
     /// What memory holds beyond the background.

@@ -1,13 +1,18 @@
 //! Which instruction forms are generated, and why the others are not.
 //!
 //! Key functions: [`generated`], [`exclusion`]. Forms are iced-x86's [`Code`]s. Everything that x86-64-v2 has at CPL 3
-//! is generated; a form that cannot be compared with the host has its reason in [`EXCLUDED`].
+//! is generated, also what is privileged and faults there; a form that cannot be compared with the host has its reason
+//! in [`EXCLUDED`].
 
 use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic};
 
 /// Why a whole mnemonic is not compared with the host.
 pub const EXCLUDED: &[(&[Mnemonic], &str)] = &[
     (&[Mnemonic::Rdtsc, Mnemonic::Rdtscp, Mnemonic::Rdpmc], "the host's clock is not the guest's"),
+    (
+        &[Mnemonic::Tzcnt, Mnemonic::Lzcnt],
+        "runs as BSF or BSR on x86-64-v2, as itself on a newer host",
+    ),
     (&[Mnemonic::Cpuid, Mnemonic::Xgetbv], "the host is another processor model"),
     (
         &[Mnemonic::Syscall, Mnemonic::Sysenter, Mnemonic::Sysexit, Mnemonic::Sysret],
@@ -25,21 +30,6 @@ pub const EXCLUDED: &[(&[Mnemonic], &str)] = &[
     (
         &[Mnemonic::Lar, Mnemonic::Lsl, Mnemonic::Verr, Mnemonic::Verw],
         "reads the host kernel's descriptor table",
-    ),
-    (
-        &[
-            Mnemonic::Cli,
-            Mnemonic::Sti,
-            Mnemonic::In,
-            Mnemonic::Out,
-            Mnemonic::Insb,
-            Mnemonic::Insw,
-            Mnemonic::Insd,
-            Mnemonic::Outsb,
-            Mnemonic::Outsw,
-            Mnemonic::Outsd,
-        ],
-        "depends on I/O privilege, which the host's kernel emulates in part",
     ),
     (
         &[
@@ -94,7 +84,11 @@ const FEATURES: &[CpuidFeature] = &[
     CpuidFeature::CLFSH,
     CpuidFeature::PREFETCHW,
     CpuidFeature::FSGSBASE,
+    CpuidFeature::MSR,
 ];
+
+/// The reason of forms that the emulator refuses with #UD, or ignores where they are hints.
+pub const NOT_IN_V2: &str = "not in x86-64-v2";
 
 /// Why a form is not compared with the host, if it is not.
 pub fn exclusion(code: Code) -> Option<&'static str> {
@@ -108,14 +102,15 @@ pub fn exclusion(code: Code) -> Option<&'static str> {
     if op.fwait() {
         return Some("two instructions: wait, then the form without wait");
     }
-    if op.is_privileged() || op.must_be_cpl0() || !op.cpl3() {
-        return Some("privileged");
-    }
     if let Some((_, reason)) = EXCLUDED.iter().find(|(all, _)| all.contains(&code.mnemonic())) {
         return Some(reason);
     }
+    if matches!(code, Code::Endbr64 | Code::Endbr32) {
+        // No operation on every processor that does not track branches.
+        return None;
+    }
     if !code.cpuid_features().iter().all(|feature| FEATURES.contains(feature)) {
-        return Some("not in x86-64-v2");
+        return Some(NOT_IN_V2);
     }
     match code {
         Code::Call_rel16 | Code::Call_rm16 | Code::Jmp_rel16 | Code::Jmp_rm16 => {

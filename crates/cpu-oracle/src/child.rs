@@ -66,13 +66,12 @@ unsafe fn set_up() -> Option<*mut u8> {
         map(Some(layout::DATA), 2 * PAGE as usize, read | write, fd, 0)?;
         map(Some(layout::READ_ONLY), PAGE as usize, read, fd, layout::READ_ONLY_OFFSET)?;
         map(Some(layout::STACK), PAGE as usize, read | write, fd, layout::STACK_OFFSET)?;
-        map(Some(CODE), CODE_LEN as usize, read | execute, fd, CODE_OFFSET)?;
+        // Writable, since a case may change its own code.
+        map(Some(CODE), CODE_LEN as usize, read | write | execute, fd, CODE_OFFSET)?;
         ptr::write_bytes(writable.add(CODE_OFFSET), FILLER, CODE_LEN as usize);
 
         let exit = map(Some(EXIT), PAGE as usize, read | write, -1, 0)?;
-        // jmp [rip + 2], then the address: aligned, since the code may have set AC.
-        ptr::copy_nonoverlapping([0xFFu8, 0x25, 2, 0, 0, 0].as_ptr(), exit, 6);
-        exit.add(8).cast::<u64>().write_unaligned(trampoline::exit as *const () as u64);
+        ptr::copy_nonoverlapping(trampoline::exit_page().as_ptr(), exit, 16);
         if libc::mprotect(exit.cast(), PAGE as usize, read | execute) != 0 {
             return None;
         }
@@ -267,7 +266,11 @@ unsafe fn run_case(ring: *mut Ring, index: usize, writable: *mut u8) {
                 ptr::copy_nonoverlapping(background.add(at), writable.add(at), 8);
             }
         }
-        ptr::write_bytes(code_to, FILLER, code_len);
+        if (*case).rewrites_code == 0 {
+            ptr::write_bytes(code_to, FILLER, code_len);
+        } else {
+            ptr::write_bytes(writable.add(CODE_OFFSET), FILLER, CODE_LEN as usize);
+        }
     }
 }
 

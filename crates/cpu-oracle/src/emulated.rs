@@ -1,6 +1,6 @@
 //! The emulator as a [`Subject`]: the same memory layout in guest frames, the same registers, the same endings.
 //!
-//! Key type: [`EmulatedCpu`]. A finished case is one that executes the breakpoint at [`layout::EXIT`].
+//! Key type: [`EmulatedCpu`]. A finished case is one that executes the jump at [`layout::EXIT`].
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -10,6 +10,7 @@ use guest_mem::{GuestRam, PageTables, Pfn, Pte, Va};
 use crate::case::{Case, Ending, MAX_CHANGES, Outcome, State};
 use crate::hunt::Subject;
 use crate::layout::{self, CODE, CODE_LEN, EXIT, FILLER, PAGE, READ_ONLY, SPACE, STACK};
+use crate::trampoline::{self, exit_address};
 
 /// Instructions after which a case is given up.
 const FUEL: u64 = 200_000;
@@ -45,7 +46,7 @@ impl EmulatedCpu {
     pub fn new() -> Self {
         let ram = GuestRam::new(1 << 20).expect("a megabyte of guest memory");
         let tables = PageTables::new(&ram).expect("a frame for the page table");
-        let mut page = |address: u64, bits: u64| {
+        let page = |address: u64, bits: u64| {
             let pfn = ram.alloc_zeroed().expect("a frame");
             tables
                 .set_entry(&ram, Va(address), Pte::new(pfn, bits | Pte::USER))
@@ -59,11 +60,13 @@ impl EmulatedCpu {
             page(READ_ONLY, Pte::NO_EXECUTE),
             page(STACK, data),
         ];
-        let code = std::array::from_fn(|n| page(CODE + n as u64 * PAGE, 0));
+        let code = std::array::from_fn(|n| page(CODE + n as u64 * PAGE, Pte::WRITE));
         let exit = page(EXIT, 0);
-        for pfn in code.into_iter().chain([exit]) {
+        for pfn in code {
             ram.fill(pfn.at(0), PAGE as usize, FILLER);
         }
+        // The same bytes as on the host, since a case may read them.
+        ram.write(exit.at(0), &trampoline::exit_page());
         let mut template = CpuState::user_mode();
         template.cr3 = tables.root().at(0).0;
         // The selectors that a 64-bit process has on the host.
@@ -156,7 +159,8 @@ impl Subject for EmulatedCpu {
             address: if vector == 14 { cpu.cr2 } else { 0 },
         };
         let ending = match exit {
-            Some(Exit::Interrupt { vector: 3, .. }) if cpu.rip == EXIT + 1 => {
+            // The jump on the exit page leads to where only the host has code.
+            Some(Exit::Exception { vector: 13 | 14, .. }) if cpu.rip == exit_address() => {
                 outcome.state.rip = EXIT;
                 Ending::Finished
             }
@@ -185,7 +189,13 @@ impl Subject for EmulatedCpu {
                 }
             }
         }
-        self.write_code(case.state.rip, case.code().iter().map(|_| FILLER));
+        if case.rewrites_code == 0 {
+            self.write_code(case.state.rip, case.code().iter().map(|_| FILLER));
+        } else {
+            for pfn in self.code {
+                self.ram.fill(pfn.at(0), PAGE as usize, FILLER);
+            }
+        }
         outcome
     }
 }

@@ -11,7 +11,8 @@ use iced_x86::{Code, Decoder, DecoderOptions, Formatter, Instruction, IntelForma
 
 use crate::case::{Case, Outcome, State};
 use crate::compare::{Difference, differences};
-use crate::generate::{Generated, Generator};
+use crate::generate::Generator;
+use crate::generated::Generated;
 use crate::host::HostCpu;
 use crate::layout;
 use crate::program::Program;

@@ -6,8 +6,7 @@
 use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind, Register};
 
 use crate::case::{Case, RSP, State};
-use crate::generate::branch_target;
-use crate::layout::{self, DATA, PAGE, READ_ONLY, STACK};
+use crate::layout::{self, DATA, EXIT, PAGE, READ_ONLY, STACK};
 use crate::values::{Flavor, Rng};
 
 /// The inputs of one case in the making.
@@ -143,7 +142,8 @@ impl Inputs {
         }
     }
 
-    fn assign(&mut self, n: usize, value: u64) -> bool {
+    /// Gives a general register its initial value; false if it has one.
+    pub fn assign(&mut self, n: usize, value: u64) -> bool {
         if self.assigned & (1 << n) != 0 {
             return false;
         }
@@ -183,12 +183,12 @@ impl Inputs {
                     };
                     self.set_memory(target, value);
                 }
-                self.fill(target, kind);
-                self.compare_values(instruction, target);
                 if is_indirect_branch(instruction) {
                     let to = branch_target(&mut self.rng);
                     self.set_memory(target, to);
                 }
+                self.compare_values(instruction, target);
+                self.fill(target, kind);
             } else if is_indirect_branch(instruction) {
                 return false;
             }
@@ -549,6 +549,11 @@ impl Inputs {
         }
         case
     }
+}
+
+/// A place that an indirect branch may go to: mostly the exit.
+fn branch_target(rng: &mut Rng) -> u64 {
+    if rng.chance(80) { EXIT } else { rng.pick(&[0, 0x1234, layout::DATA + 5, 0x7FFF_0000_0000]) }
 }
 
 fn is_indirect_branch(instruction: &Instruction) -> bool {

@@ -13,7 +13,7 @@ pub const DATA: u64 = 0x1000_1000;
 pub const READ_ONLY: u64 = DATA + 2 * PAGE;
 /// The writable stack page, with nothing mapped on either side.
 pub const STACK: u64 = 0x1000_7000;
-/// Two executable pages, with nothing mapped on either side.
+/// Two executable and writable pages, with nothing mapped on either side.
 pub const CODE: u64 = 0x3A5C_7000;
 /// Bytes of code pages.
 pub const CODE_LEN: u64 = 2 * PAGE;

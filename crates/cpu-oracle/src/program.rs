@@ -13,9 +13,18 @@ pub struct Step {
     pub instruction: Instruction,
     /// The step a near branch goes to; one past the last step is the end.
     pub target: Option<usize>,
+    /// The step whose last four bytes, an immediate, this step's memory operand is.
+    pub patches: Option<usize>,
 }
 
-/// A straight or forward-branching sequence of instructions.
+impl Step {
+    /// A step that neither jumps nor changes code.
+    pub fn new(instruction: Instruction) -> Self {
+        Self { instruction, target: None, patches: None }
+    }
+}
+
+/// A sequence of instructions with branches among them.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// Address of the first instruction.
@@ -37,6 +46,9 @@ impl Program {
             if step.target.is_some() {
                 instruction.set_near_branch64(at);
             }
+            if step.patches.is_some() {
+                instruction.set_memory_displacement64(layout::DATA);
+            }
             at = at.wrapping_add(encoder.encode(&instruction, at).ok()? as u64);
         }
         starts.push(at);
@@ -46,6 +58,11 @@ impl Program {
             let mut instruction = step.instruction;
             if let Some(target) = step.target {
                 instruction.set_near_branch64(*starts.get(target.min(count))?);
+            }
+            if let Some(victim) = step.patches {
+                // In a prefix without the victim, the store goes to data.
+                let end = starts.get(victim + 1).map(|end| end - 4);
+                instruction.set_memory_displacement64(end.unwrap_or(layout::DATA));
             }
             at = at.wrapping_add(encoder.encode(&instruction, at).ok()? as u64);
         }
@@ -68,10 +85,10 @@ mod tests {
 
     #[test]
     fn a_branch_out_of_a_prefix_goes_to_its_end() {
-        let nop = Step { instruction: Instruction::with(Code::Nopd), target: None };
+        let nop = Step::new(Instruction::with(Code::Nopd));
         let jump = Step {
-            instruction: Instruction::with_branch(Code::Jmp_rel8_64, 0).unwrap(),
             target: Some(3),
+            ..Step::new(Instruction::with_branch(Code::Jmp_rel8_64, 0).unwrap())
         };
         let program = Program { ip: layout::CODE, steps: vec![jump, nop, nop] };
         assert_eq!(program.assemble(3).unwrap(), [0xEB, 2, 0x90, 0x90]);

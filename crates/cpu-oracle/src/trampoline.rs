@@ -183,3 +183,16 @@ pub(crate) unsafe extern "C" fn signal_entry() {
         handler = sym crate::child::on_signal,
     )
 }
+
+/// What the exit page starts with: a jump to [`exit`], the address aligned, since the code may have set AC.
+pub(crate) fn exit_page() -> [u8; 16] {
+    // jmp [rip + 2]
+    let mut bytes = [0xFF, 0x25, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    bytes[8..].copy_from_slice(&exit_address().to_le_bytes());
+    bytes
+}
+
+/// The address of [`exit`], the same in the parent and the forked child.
+pub(crate) fn exit_address() -> u64 {
+    exit as *const () as u64
+}

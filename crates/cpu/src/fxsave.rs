@@ -8,6 +8,9 @@ use crate::state::CpuState;
 /// MXCSR bits that may be set.
 pub(crate) const MXCSR_MASK: u32 = 0xFFFF;
 
+/// Bytes of the image that FXSAVE writes.
+pub(crate) const FXSAVE_WRITTEN: usize = 416;
+
 const MXCSR: usize = 24;
 const MXCSR_MASK_AT: usize = 28;
 const XMM: usize = 160;

@@ -105,6 +105,71 @@ impl Core {
         self.store_slow(ram, op, va, T::SIZE)
     }
 
+    /// [`Core::load`] in a body.
+    #[inline(always)]
+    pub fn fast_load<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+    ) -> Result<T, Stop> {
+        let entry = self.tlb.read_entry(va);
+        if entry.tag == tag_of(va, T::SIZE) {
+            return Ok(ram.load(Pa(va.wrapping_add(entry.addend))));
+        }
+        if SLOW { self.load(ram, op, va) } else { Err(Stop::RETRY) }
+    }
+
+    /// [`Core::store`] in a body.
+    #[inline(always)]
+    pub fn fast_store<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+        value: T,
+    ) -> Step {
+        let entry = self.tlb.write_entry(va);
+        if entry.tag == tag_of(va, T::SIZE) {
+            ram.store_data(Pa(va.wrapping_add(entry.addend)), value);
+            return Ok(());
+        }
+        if SLOW { self.store(ram, op, va, value) } else { Err(Stop::RETRY) }
+    }
+
+    /// [`Core::start`] in a body.
+    #[inline(always)]
+    pub fn fast_start<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+    ) -> Result<(T, Place), Stop> {
+        let entry = self.tlb.write_entry(va);
+        if entry.tag == tag_of(va, T::SIZE) {
+            let pa = va.wrapping_add(entry.addend);
+            return Ok((ram.load(Pa(pa)), pa));
+        }
+        if SLOW { self.start(ram, op, va) } else { Err(Stop::RETRY) }
+    }
+
+    /// [`Core::finish`] in a body: what started fast, ends fast.
+    #[inline(always)]
+    pub fn fast_finish<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+        place: Place,
+        value: T,
+    ) -> Step {
+        if SLOW {
+            return self.finish(ram, op, va, place, value);
+        }
+        ram.store_data(Pa(place), value);
+        Ok(())
+    }
+
     #[cold]
     #[inline(never)]
     fn load_slow(&mut self, ram: &GuestRam, op: &Op, va: u64, size: u64) -> Step {
@@ -172,6 +237,20 @@ impl Core {
             }
             _ => ram.write(to, bytes),
         }
+    }
+
+    /// Touches the last byte of a long operand first, as processors do for state images.
+    pub fn touch_end(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+        size: usize,
+        access: Access,
+    ) -> Step {
+        let end = va.wrapping_add(size as u64 - 1);
+        // A non-canonical operand is a protection fault, not a page fault, at either end.
+        self.translate(ram, op, end, access).map(|_| ())
     }
 
     /// Checks that a range of at most a page can be written.
@@ -263,12 +342,26 @@ impl Core {
 
     /// Pushes a value on a 64-bit stack.
     #[inline(always)]
-    pub fn push<T: Cell + Int>(&mut self, ram: &GuestRam, op: &Op, value: T) -> Step {
+    pub fn push<T: Cell + Int, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        value: T,
+    ) -> Step {
         let to = self.regs[4].wrapping_sub(<T as Cell>::SIZE);
-        self.store(ram, op, to, value)?;
+        if SLOW {
+            self.store(ram, &on_stack(op), to, value)?;
+        } else {
+            self.fast_store::<T, false>(ram, op, to, value)?;
+        }
         self.regs[4] = to;
         Ok(())
     }
+}
+
+/// The operation as one whose faults are those of the stack, whatever its memory operand is.
+pub(crate) fn on_stack(op: &Op) -> Op {
+    Op { flags: op.flags | op_flag::STACK, ..*op }
 }
 
 fn first_part(va: u64, len: usize) -> usize {

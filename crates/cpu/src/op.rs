@@ -65,17 +65,33 @@ pub(crate) struct Op {
 }
 
 /// The body of an operation.
+///
+/// It runs twice if need be. The first time (`SLOW = false`) everything out of the ordinary, such as a TLB miss, ends
+/// it with [`Stop::RETRY`] before it has changed anything; so the common path calls nothing and saves no registers. The
+/// second time it goes through with it.
 pub(crate) trait Exec {
-    /// The body may store to memory, so that the block may have to be left after it.
-    const STORES: bool = false;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step;
 }
 
 /// The handler of a body: runs it, then the next operation.
 pub(crate) fn run<X: Exec>(core: &mut Core, op: &Op, rest: &[Op], ram: &GuestRam) -> Stop {
-    match X::exec(core, op, ram) {
+    match X::exec::<false>(core, op, ram) {
+        Ok(()) => match rest.split_first() {
+            Some((next, rest)) => (next.handler)(core, next, rest, ram),
+            None => leave_after(core, op),
+        },
+        Err(Stop::RETRY) => careful::<X>(core, op, rest, ram),
+        Err(stop) => stop,
+    }
+}
+
+/// The handler of a body that must expect anything: it may store to decoded code, so that the block is left after it.
+#[cold]
+#[inline(never)]
+pub(crate) fn careful<X: Exec>(core: &mut Core, op: &Op, rest: &[Op], ram: &GuestRam) -> Stop {
+    match X::exec::<true>(core, op, ram) {
         Ok(()) => {
-            if X::STORES && core.break_pending {
+            if core.break_pending {
                 return leave_after(core, op);
             }
             match rest.split_first() {
@@ -146,16 +162,25 @@ pub(crate) fn offset(core: &Core, op: &Op) -> u64 {
 
 /// An operand that can be read.
 pub(crate) trait Source<T> {
-    fn get(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<T, Stop>;
+    fn get<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<T, Stop>;
 }
 
 /// An operand that can be read and then replaced, with nothing that faults in between.
 pub(crate) trait Target<T>: Source<T> {
     type Slot: Copy;
-    const STORES: bool;
-    fn open(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<(T, Self::Slot), Stop>;
-    fn close(core: &mut Core, op: &Op, ram: &GuestRam, slot: Self::Slot, value: T) -> Step;
-    fn put(core: &mut Core, op: &Op, ram: &GuestRam, value: T) -> Step;
+    fn open<const SLOW: bool>(
+        core: &mut Core,
+        op: &Op,
+        ram: &GuestRam,
+    ) -> Result<(T, Self::Slot), Stop>;
+    fn close<const SLOW: bool>(
+        core: &mut Core,
+        op: &Op,
+        ram: &GuestRam,
+        slot: Self::Slot,
+        value: T,
+    ) -> Step;
+    fn put<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam, value: T) -> Step;
 }
 
 /// The register `r1`.
@@ -194,24 +219,33 @@ macro_rules! register_operand {
     ($name:ident, $field:ident) => {
         impl<T: Int> Source<T> for $name {
             #[inline(always)]
-            fn get(core: &mut Core, op: &Op, _: &GuestRam) -> Result<T, Stop> {
+            fn get<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Result<T, Stop> {
                 Ok(reg(core, op.$field))
             }
         }
         impl<T: Int> Target<T> for $name {
             type Slot = ();
-            const STORES: bool = false;
             #[inline(always)]
-            fn open(core: &mut Core, op: &Op, _: &GuestRam) -> Result<(T, ()), Stop> {
+            fn open<const SLOW: bool>(
+                core: &mut Core,
+                op: &Op,
+                _: &GuestRam,
+            ) -> Result<(T, ()), Stop> {
                 Ok((reg(core, op.$field), ()))
             }
             #[inline(always)]
-            fn close(core: &mut Core, op: &Op, _: &GuestRam, (): (), value: T) -> Step {
+            fn close<const SLOW: bool>(
+                core: &mut Core,
+                op: &Op,
+                _: &GuestRam,
+                (): (),
+                value: T,
+            ) -> Step {
                 set_reg(core, op.$field, value);
                 Ok(())
             }
             #[inline(always)]
-            fn put(core: &mut Core, op: &Op, _: &GuestRam, value: T) -> Step {
+            fn put<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam, value: T) -> Step {
                 set_reg(core, op.$field, value);
                 Ok(())
             }
@@ -225,27 +259,36 @@ macro_rules! byte_operand {
     ($name:ident, $field:ident, $high:ident) => {
         impl Source<u8> for $name {
             #[inline(always)]
-            fn get(core: &mut Core, op: &Op, _: &GuestRam) -> Result<u8, Stop> {
+            fn get<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Result<u8, Stop> {
                 Ok((core.regs[op.$field as usize] >> (op.$high & 8)) as u8)
             }
         }
         impl Target<u8> for $name {
             type Slot = ();
-            const STORES: bool = false;
             #[inline(always)]
-            fn open(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<(u8, ()), Stop> {
-                Ok((Self::get(core, op, ram)?, ()))
+            fn open<const SLOW: bool>(
+                core: &mut Core,
+                op: &Op,
+                ram: &GuestRam,
+            ) -> Result<(u8, ()), Stop> {
+                Ok((Self::get::<SLOW>(core, op, ram)?, ()))
             }
             #[inline(always)]
-            fn close(core: &mut Core, op: &Op, _: &GuestRam, (): (), value: u8) -> Step {
+            fn close<const SLOW: bool>(
+                core: &mut Core,
+                op: &Op,
+                _: &GuestRam,
+                (): (),
+                value: u8,
+            ) -> Step {
                 let slot = &mut core.regs[op.$field as usize];
                 let shift = op.$high & 8;
                 *slot = (*slot & !(0xFF << shift)) | (u64::from(value) << shift);
                 Ok(())
             }
             #[inline(always)]
-            fn put(core: &mut Core, op: &Op, ram: &GuestRam, value: u8) -> Step {
-                Self::close(core, op, ram, (), value)
+            fn put<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam, value: u8) -> Step {
+                Self::close::<SLOW>(core, op, ram, (), value)
             }
         }
     };
@@ -255,48 +298,51 @@ byte_operand!(Byte2, r2, high2);
 
 impl<T: Int> Source<T> for Imm {
     #[inline(always)]
-    fn get(_: &mut Core, op: &Op, _: &GuestRam) -> Result<T, Stop> {
+    fn get<const SLOW: bool>(_: &mut Core, op: &Op, _: &GuestRam) -> Result<T, Stop> {
         Ok(T::of(op.imm))
     }
 }
 
 impl<T: Int> Source<T> for Cl {
     #[inline(always)]
-    fn get(core: &mut Core, _: &Op, _: &GuestRam) -> Result<T, Stop> {
+    fn get<const SLOW: bool>(core: &mut Core, _: &Op, _: &GuestRam) -> Result<T, Stop> {
         Ok(T::of(core.regs[1] & 0xFF))
     }
 }
 
 impl<T: Cell, E: Ea> Source<T> for Mem<E> {
     #[inline(always)]
-    fn get(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<T, Stop> {
+    fn get<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<T, Stop> {
         let va = E::ea(core, op);
-        core.load(ram, op, va)
+        core.fast_load::<_, SLOW>(ram, op, va)
     }
 }
 
 impl<T: Cell, E: Ea> Target<T> for Mem<E> {
     type Slot = (u64, Place);
-    const STORES: bool = true;
     #[inline(always)]
-    fn open(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<(T, Self::Slot), Stop> {
+    fn open<const SLOW: bool>(
+        core: &mut Core,
+        op: &Op,
+        ram: &GuestRam,
+    ) -> Result<(T, Self::Slot), Stop> {
         let va = E::ea(core, op);
-        let (value, place) = core.start(ram, op, va)?;
+        let (value, place) = core.fast_start::<_, SLOW>(ram, op, va)?;
         Ok((value, (va, place)))
     }
     #[inline(always)]
-    fn close(
+    fn close<const SLOW: bool>(
         core: &mut Core,
         op: &Op,
         ram: &GuestRam,
         (va, place): (u64, Place),
         value: T,
     ) -> Step {
-        core.finish(ram, op, va, place, value)
+        core.fast_finish::<_, SLOW>(ram, op, va, place, value)
     }
     #[inline(always)]
-    fn put(core: &mut Core, op: &Op, ram: &GuestRam, value: T) -> Step {
+    fn put<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam, value: T) -> Step {
         let va = E::ea(core, op);
-        core.store(ram, op, va, value)
+        core.fast_store::<_, SLOW>(ram, op, va, value)
     }
 }

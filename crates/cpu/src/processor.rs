@@ -48,6 +48,8 @@ pub(crate) enum StopKind {
 impl Stop {
     /// The stop of a memory access or check that faulted.
     pub const FAULT: Stop = Stop::new(StopKind::Fault, 0, 0);
+    /// The body must run again, see [`crate::op::Exec`]. Never leaves a handler.
+    pub const RETRY: Stop = Stop(NonZeroU32::MAX);
 
     pub const fn new(kind: StopKind, slot: u8, retired: u8) -> Self {
         let packed = (kind as u32 + 1) | ((slot as u32) << 8) | ((retired as u32) << 16);
@@ -254,6 +256,12 @@ impl Core {
     /// Raises #UD.
     pub fn undefined(&mut self, op: &Op) -> Stop {
         self.raise(op, vector::INVALID_OPCODE, 0)
+    }
+
+    /// Raises #GP(0) from a body.
+    #[inline(always)]
+    pub fn refuse<const SLOW: bool>(&mut self, op: &Op) -> Stop {
+        if SLOW { self.protection(op) } else { Stop::RETRY }
     }
 
     /// Raises #GP(0).

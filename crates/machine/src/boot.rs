@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use abi::status_table::STATUS_INSUFFICIENT_RESOURCES;
 use abi::{NtResult, NtStatus};
+use drivers::hostfs::Volume;
 use guest_mem::{GuestRam, PageTables};
+use ntos::cm::BootFacts;
 use ntos::host::Stream;
 use ntos::mm::{self, MmState, pool};
 use ntos::ob::{HandleTable, ObRef, ObState};
@@ -54,21 +56,28 @@ fn step<T>(step: &'static str, result: NtResult<T>) -> Result<T, BootError> {
     result.map_err(|status| BootError::Executive { step, status })
 }
 
+/// A machine that is ready to run.
+pub struct Booted {
+    /// The kernel.
+    pub executive: Arc<Executive>,
+    /// The first program's process.
+    pub program: ObRef<Process>,
+    /// The drives.
+    pub volumes: Vec<(char, Arc<Volume>)>,
+}
+
 /// Boots a machine and makes the first program's process, started.
-pub fn boot(
-    config: Config,
-    program: &Program,
-) -> Result<(Arc<Executive>, ObRef<Process>), BootError> {
+pub fn boot(config: Config, program: &Program) -> Result<Booted, BootError> {
     let mut k = kernel(config)?;
     step("make the object namespace", namespace::initialize(&mut k))?;
-    step("make the registry", cm::boot(&mut k))?;
-    step("attach the devices", drivers::attach(&mut k))?;
+    step("make the registry", cm::boot(&mut k, &BootFacts::default()))?;
+    let volumes = step("attach the devices", drivers::attach(&mut k))?;
     let token = step("make the System token", se::Token::system(&mut k))?;
     let system = step("make the System process", create::create_system_process(&mut k, token))?;
     system_images(&mut k, &system)?;
     let first = first_process(&mut k, &system, program)
         .map_err(|status| BootError::Program { path: program.path.clone(), status })?;
-    Ok((Executive::new(k), first))
+    Ok(Booted { executive: Executive::new(k), program: first, volumes })
 }
 
 fn kernel(config: Config) -> Result<Kernel, BootError> {

@@ -18,12 +18,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use abi::NtStatus;
+use boot::Booted;
 use cpu::Engine;
+use drivers::hostfs::ChangeKind;
 use ntos::host::Host;
-use ntos::ob::ObRef;
-use ntos::ps::Process;
 use ntos::run::{Limits, Stop};
-use ntos::svc::Executive;
 use ntos::trace::Sink;
 
 pub use boot::BootError;
@@ -71,35 +70,50 @@ pub enum Outcome {
 
 /// A booted machine with its first program, ready to run.
 pub struct Machine {
-    executive: Arc<Executive>,
+    booted: Booted,
     engine: Box<dyn Engine>,
-    program: ObRef<Process>,
 }
 
 impl Machine {
     /// Boots a machine and loads its first program.
     pub fn boot(config: Config, program: &Program) -> Result<Self, BootError> {
-        let (executive, program) = boot::boot(config, program)?;
-        Ok(Machine { executive, engine: Box::new(cpu::Interpreter::new()), program })
+        let booted = boot::boot(config, program)?;
+        Ok(Machine { booted, engine: Box::new(cpu::Interpreter::new()) })
     }
 
     /// Runs until the program has ended or something else ends the run. `deadline` is in 100 ns since boot.
     pub fn run(&mut self, deadline: Option<u64>) -> Outcome {
-        let limits = Limits { deadline, until: Some(self.program.clone()) };
-        let (executive, engine) = (&self.executive, &mut *self.engine);
+        let Booted { executive, program, .. } = &self.booted;
+        let limits = Limits { deadline, until: Some(program.clone()) };
+        let engine = &mut *self.engine;
         let stop = catch_unwind(AssertUnwindSafe(|| ntos::run::run(executive, engine, limits)));
         let outcome = match stop {
             Ok(Stop::Done) => {
-                let status = self.program.state.open().exit_status;
+                let status = program.state.open().exit_status;
                 Outcome::Exited(status.unwrap_or(NtStatus::SUCCESS))
             }
             Ok(Stop::Interrupted) => Outcome::Interrupted,
             Ok(Stop::TimedOut) => Outcome::TimedOut,
-            Ok(Stop::Deadlock) => Outcome::Deadlock(self.executive.with(ntos::run::describe_waits)),
+            Ok(Stop::Deadlock) => Outcome::Deadlock(executive.with(ntos::run::describe_waits)),
             Err(panic) => return Outcome::Failed(panic_text(&*panic)),
         };
-        self.executive.with(|k| k.trace.flush());
+        executive.with(|k| k.trace.flush());
         outcome
+    }
+
+    /// What differs on a copy-on-write drive from the folder below it, a line each: `added D:\a.txt`.
+    pub fn changes(&self, drive: char) -> Vec<String> {
+        let volume = self.booted.volumes.iter().find(|(letter, _)| *letter == drive);
+        let changes = volume.and_then(|(_, volume)| volume.tree.changes().ok()).unwrap_or_default();
+        let line = |change: &drivers::hostfs::Change| {
+            let verb = match change.kind {
+                ChangeKind::Added => "added",
+                ChangeKind::Modified => "modified",
+                ChangeKind::Deleted => "deleted",
+            };
+            format!("{verb} {drive}:{}", change.name)
+        };
+        changes.iter().map(line).collect()
     }
 }
 

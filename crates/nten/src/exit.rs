@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use abi::NtStatus;
+
 /// An exit status that is not the program's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
@@ -42,6 +44,8 @@ pub enum Ended {
     Violation,
     /// The time limit was reached.
     TimeLimit,
+    /// Ctrl-C.
+    Interrupted,
 }
 
 impl Ended {
@@ -56,6 +60,8 @@ impl Ended {
                 (Status::BugCheck.into(), Some(format!("the machine stopped: bug check {code:#x}")))
             }
             Self::Violation => (Status::Violation.into(), None),
+            // As a shell reports a program that SIGINT ended.
+            Self::Interrupted => (ExitCode::from(130), Some("interrupted".to_owned())),
             Self::TimeLimit => {
                 (Status::TimeLimit.into(), Some("the time limit was reached".to_owned()))
             }
@@ -65,57 +71,23 @@ impl Ended {
 
 /// Says an exit code that does not fit in a byte: in full, and by name if it is an NTSTATUS.
 fn describe(code: u32) -> String {
-    match status_name(code) {
+    // Small numbers are numbers: 258 is rarely meant as STATUS_TIMEOUT.
+    const FIRST_STATUS: u32 = 0x4000_0000;
+    if code < FIRST_STATUS {
+        return format!("the program exited with {code} ({code:#x})");
+    }
+    match NtStatus(code).name().or_else(|| language_exception(code)) {
         Some(name) => format!("the program exited with {code:#010x} ({name})"),
-        None if code & 0xc000_0000 == 0xc000_0000 => {
-            format!("the program exited with {code:#010x}")
-        }
-        None => format!("the program exited with {code} ({code:#x})"),
+        None => format!("the program exited with {code:#010x}"),
     }
 }
 
-/// The names of statuses that programs end with. Source: Microsoft, "NTSTATUS Values" (MS-ERREF 2.3.1).
-fn status_name(code: u32) -> Option<&'static str> {
-    Some(match code {
-        0x4001_0004 => "DBG_TERMINATE_PROCESS",
-        0x4001_0005 => "DBG_CONTROL_C",
-        0x8000_0001 => "STATUS_GUARD_PAGE_VIOLATION",
-        0x8000_0002 => "STATUS_DATATYPE_MISALIGNMENT",
-        0x8000_0003 => "STATUS_BREAKPOINT",
-        0x8000_0004 => "STATUS_SINGLE_STEP",
-        0xc000_0001 => "STATUS_UNSUCCESSFUL",
-        0xc000_0002 => "STATUS_NOT_IMPLEMENTED",
-        0xc000_0005 => "STATUS_ACCESS_VIOLATION",
-        0xc000_0006 => "STATUS_IN_PAGE_ERROR",
-        0xc000_0008 => "STATUS_INVALID_HANDLE",
-        0xc000_000d => "STATUS_INVALID_PARAMETER",
-        0xc000_0017 => "STATUS_NO_MEMORY",
-        0xc000_001d => "STATUS_ILLEGAL_INSTRUCTION",
-        0xc000_0025 => "STATUS_NONCONTINUABLE_EXCEPTION",
-        0xc000_0026 => "STATUS_INVALID_DISPOSITION",
-        0xc000_007b => "STATUS_INVALID_IMAGE_FORMAT",
-        0xc000_008c => "STATUS_ARRAY_BOUNDS_EXCEEDED",
-        0xc000_008e => "STATUS_FLOAT_DIVIDE_BY_ZERO",
-        0xc000_0090 => "STATUS_FLOAT_INVALID_OPERATION",
-        0xc000_0091 => "STATUS_FLOAT_OVERFLOW",
-        0xc000_0094 => "STATUS_INTEGER_DIVIDE_BY_ZERO",
-        0xc000_0095 => "STATUS_INTEGER_OVERFLOW",
-        0xc000_0096 => "STATUS_PRIVILEGED_INSTRUCTION",
-        0xc000_00fd => "STATUS_STACK_OVERFLOW",
-        0xc000_0135 => "STATUS_DLL_NOT_FOUND",
-        0xc000_0138 => "STATUS_ORDINAL_NOT_FOUND",
-        0xc000_0139 => "STATUS_ENTRYPOINT_NOT_FOUND",
-        0xc000_013a => "STATUS_CONTROL_C_EXIT",
-        0xc000_0142 => "STATUS_DLL_INIT_FAILED",
-        0xc000_0194 => "STATUS_POSSIBLE_DEADLOCK",
-        0xc000_0374 => "STATUS_HEAP_CORRUPTION",
-        0xc000_0409 => "STATUS_STACK_BUFFER_OVERRUN",
-        0xc000_0417 => "STATUS_INVALID_CRUNTIME_PARAMETER",
-        0xc000_0420 => "STATUS_ASSERTION_FAILURE",
-        0xe06d_7363 => "an uncaught C++ exception",
-        0x2047_4343 => "an uncaught C++ exception",
-        _ => return None,
-    })
+/// Exceptions that language runtimes raise: documented by Microsoft for Visual C++, observed for gcc.
+fn language_exception(code: u32) -> Option<&'static str> {
+    match code {
+        0xe06d_7363 | 0x2047_4343 => Some("an uncaught C++ exception"),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 
 mod cli;
 mod exit;
+mod guest;
 mod report;
 mod run;
 mod setup;

@@ -5,19 +5,26 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use userland::Userland;
+use host::{DeterministicHost, LinuxFolder, LinuxHost};
+use machine::{BootError, Config, Machine, Outcome};
+use ntos::host::Host;
+use ntos::mm::nls::NlsSource;
+use ntos::trace::{Filter, Format, Sink, filter};
 use userland::image::{self, ImageError, ImageKind};
+use userland::{ServiceNumbers, Userland};
 
 use crate::cli::{Mount, RunArgs};
 use crate::exit::{Ended, Status};
+use crate::guest::Drives;
 use crate::report::Report;
 
 /// Everything a run needs to know.
-#[allow(dead_code, reason = "read by the machine, which this build does not link yet")]
 #[derive(Debug)]
 pub struct RunOptions {
     /// The program on the host, an absolute path.
@@ -49,7 +56,6 @@ pub struct RunOptions {
 }
 
 /// Where a trace goes and in which form.
-#[allow(dead_code, reason = "read by the machine, which this build does not link yet")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trace {
     /// The file; `None` is standard error.
@@ -78,8 +84,99 @@ pub fn command(arguments: RunArgs) -> Result<ExitCode, Report> {
 
 /// Boots a machine, runs the program to its end and says how it ended.
 fn run(options: RunOptions) -> Result<Ended, Report> {
-    Err(Report::new(format!("cannot run {}", options.program.display()))
-        .cause("this build has no machine to run programs in"))
+    let filter = match options.expressions.as_slice() {
+        [] => None,
+        expressions => Some(filter::parse(expressions).map_err(|error| {
+            Report::new("cannot read the trace expression").cause(error.to_string())
+        })?),
+    };
+    let trace = options.trace.as_ref().map(|trace| sink(trace, filter)).transpose()?;
+    let drives = Drives::open(&options)?;
+    let program = drives.program(&options);
+    let real = LinuxHost::new(drives.volumes.clone());
+    real.catch_interrupts()
+        .map_err(|error| Report::new("cannot catch Ctrl-C").cause(error.to_string()))?;
+    let host: Arc<dyn Host> = if options.deterministic {
+        Arc::new(DeterministicHost::new(Arc::new(real), SEED))
+    } else {
+        Arc::new(real)
+    };
+    let config = Config {
+        host,
+        services: services(&options.userland)?,
+        nls: nls(&options.userland)?,
+        memory: options.memory.unwrap_or(DEFAULT_MEMORY),
+        trace,
+    };
+    let mut machine = Machine::boot(config, &program).map_err(|error| boot_failed(&error))?;
+    let deadline = options.timeout.map(|limit| (limit.as_nanos() / 100) as u64);
+    let outcome = machine.run(deadline);
+    if options.isolated {
+        for change in machine.changes('D') {
+            anstream::eprintln!("nten: {change}");
+        }
+    }
+    match outcome {
+        Outcome::Exited(status) => Ok(Ended::Exited(status.0)),
+        Outcome::TimedOut => Ok(Ended::TimeLimit),
+        Outcome::Interrupted => Ok(Ended::Interrupted),
+        Outcome::Deadlock(threads) => Err(Report::new("the machine stands still")
+            .cause(format!("every thread waits for another:\n{threads}"))),
+        Outcome::Failed(cause) => Err(Report::new("nten itself failed; the machine has ended")
+            .cause(cause)
+            .help("please report it with the program and its arguments")),
+    }
+}
+
+/// Memory of a machine when the user does not say.
+const DEFAULT_MEMORY: u64 = 4 << 30;
+
+/// The seed of deterministic runs.
+const SEED: u64 = 0x6E74_656E;
+
+fn sink(trace: &Trace, filter: Option<Box<dyn Filter>>) -> Result<Sink, Report> {
+    let out: Box<dyn Write + Send> = match &trace.file {
+        Some(path) => {
+            let file = fs::File::create(path).map_err(|error| {
+                Report::new(format!("cannot write the trace to {}", path.display()))
+                    .cause(error.to_string())
+            })?;
+            Box::new(BufWriter::new(file))
+        }
+        None => Box::new(std::io::stderr()),
+    };
+    let format = match trace.form {
+        TraceForm::Text => Format::Text,
+        TraceForm::JsonLines => Format::JsonLines,
+    };
+    Ok(Sink { out, format, filter })
+}
+
+fn services(userland: &Userland) -> Result<Vec<(String, u32)>, Report> {
+    let mut services = Vec::new();
+    for dll in [userland.ntdll(), userland.win32u()] {
+        let numbers = ServiceNumbers::read(&dll).map_err(|error| {
+            Report::new("cannot read the service numbers").cause(error.to_string())
+        })?;
+        services.extend(numbers.iter().map(|(name, number)| (name.to_owned(), number)));
+    }
+    Ok(services)
+}
+
+fn nls(userland: &Userland) -> Result<NlsSource, Report> {
+    let folder = LinuxFolder::open(&userland.nls).map_err(|error| {
+        Report::new(format!("cannot open {}", userland.nls.display())).cause(error.to_string())
+    })?;
+    Ok(Box::new(move |name| host::open_backing(&folder, name).ok()))
+}
+
+fn boot_failed(error: &BootError) -> Report {
+    let report = Report::new(error.to_string());
+    match error {
+        BootError::Program { .. } => report.status(Status::CannotRun),
+        BootError::SystemImage { .. } => report.help("set the userland up again with `nten setup`"),
+        _ => report,
+    }
 }
 
 /// Turns the command line into what a run needs; every check that needs no machine is made here.

@@ -129,3 +129,30 @@ fn setup_without_tools_says_what_to_do() {
         .complains("libz-mingw-w64")
         .complains("nten setup --userland DIR");
 }
+
+/// An installed Wine is used where it is, if it is new enough; an older one is passed over, aloud.
+#[test]
+fn setup_uses_an_installed_wine() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let scratch = Scratch::new();
+    let real = userland::Userland::locate(None).expect("run `nten setup` before the tests");
+    for folder in ["opt/wine/bin", "opt/wine/lib/wine", "opt/wine/share/wine", "data"] {
+        fs::create_dir_all(scratch.path().join(folder)).unwrap();
+    }
+    symlink(&real.system32, scratch.path().join("opt/wine/lib/wine/x86_64-windows")).unwrap();
+    symlink(&real.nls, scratch.path().join("opt/wine/share/wine/nls")).unwrap();
+    let bin = scratch.path().join("opt/wine/bin");
+    let setup = |version: &str| {
+        let wine =
+            scratch.write("opt/wine/bin/wine", format!("#!/bin/sh\necho 'wine-{version}'\n"));
+        fs::set_permissions(wine, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(nten());
+        command.arg("setup").env("XDG_DATA_HOME", scratch.path().join("data")).env("PATH", &bin);
+        finish(command, Vec::new(), std::time::Duration::from_secs(60))
+    };
+    setup("8.0.1")
+        .exits(125)
+        .complains("the installed Wine is 8.0.1, version 10 or later is needed");
+    setup("10.3 (Test)").exits(0).complains("using the installed Wine 10.3 in ");
+    setup("10.3 (Test)").exits(0).complains("already set up: 10.3 in ");
+}

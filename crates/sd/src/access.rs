@@ -258,18 +258,18 @@ fn walk(
         let (Some(sid), Some(mask)) = (ace.sid(), ace.mask()) else { continue };
         let is_whole = !matches!(ace.body, AceBody::Object { object_type: Some(_), .. });
         match ace.kind {
-            ACCESS_ALLOWED | ACCESS_ALLOWED_OBJECT if is_whole => {
-                if subject.matches(sid, pass, owner) == Match::Allow {
-                    granted |= mapping.map(mask) & !denied;
-                }
+            ACCESS_ALLOWED | ACCESS_ALLOWED_OBJECT
+                if is_whole && subject.matches(sid, pass, owner) == Match::Allow =>
+            {
+                granted |= mapping.map(mask) & !denied;
             }
             ACCESS_DENIED
             | ACCESS_DENIED_OBJECT
             | ACCESS_DENIED_CALLBACK
-            | ACCESS_DENIED_CALLBACK_OBJECT => {
-                if subject.matches(sid, pass, owner) != Match::No {
-                    denied |= mapping.map(mask) & !granted;
-                }
+            | ACCESS_DENIED_CALLBACK_OBJECT
+                if subject.matches(sid, pass, owner) != Match::No =>
+            {
+                denied |= mapping.map(mask) & !granted;
             }
             _ => {}
         }

@@ -262,6 +262,16 @@ impl SecurityDescriptor {
         }
     }
 
+    /// Replaces generic rights in entries that take effect by the specific ones of the object's type.
+    pub fn map_generic(&mut self, mapping: &crate::GenericMapping) {
+        for list in [&mut self.dacl, &mut self.sacl].into_iter().flatten() {
+            let live = |ace: &&mut crate::Ace| ace.flags & crate::acl::INHERIT_ONLY == 0;
+            for mask in list.aces.iter_mut().filter(live).filter_map(crate::Ace::mask_mut) {
+                *mask = mapping.map(*mask);
+            }
+        }
+    }
+
     /// The integrity level of the mandatory label and its policy mask, if there is a label.
     pub fn mandatory_label(&self) -> Option<(u32, u32)> {
         let list = self.effective_sacl()?;

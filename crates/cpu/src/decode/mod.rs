@@ -384,8 +384,17 @@ fn memory(instruction: &Instruction, mode: Mode, op: &mut Op) {
     match instruction.memory_segment() {
         Register::FS => op.segment = FS_BASE,
         Register::GS => op.segment = GS_BASE,
-        Register::SS => op.flags |= op_flag::STACK,
+        Register::SS if mode.bitness != 64 => op.flags |= op_flag::STACK,
         _ => {}
+    }
+    // In 64-bit code only the base register chooses SS; segment prefixes of the flat segments mean nothing.
+    let by_stack = matches!(base, Register::RSP | Register::RBP | Register::ESP | Register::EBP);
+    if mode.bitness == 64 && by_stack && op.segment == ZERO {
+        op.flags |= op_flag::STACK;
+    }
+    // XLAT adds AL itself.
+    if instruction.mnemonic() == Mnemonic::Xlatb {
+        op.index = ZERO;
     }
     // LEA and NOP compute no linear address.
     if matches!(instruction.mnemonic(), Mnemonic::Lea) {

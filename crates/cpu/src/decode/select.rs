@@ -18,7 +18,8 @@ use crate::exec::transfer::{
 use crate::exec::{packed, slow, system, vector};
 use crate::fp::SimdOp;
 use crate::op::{
-    Byte1, Byte2, Cl, EaAny, EaBase, EaIndex, Handler, Imm, Mem, Op, Reg1, Reg2, op_flag, run,
+    Byte1, Byte2, Cl, EaAny, EaBase, EaIndex, Handler, Imm, Mem, Op, Reg1, Reg2, careful, op_flag,
+    run,
 };
 use crate::processor::ZERO;
 
@@ -302,7 +303,7 @@ pub(crate) fn choose(instruction: &Instruction, mode: Mode, op: &mut Op) -> Chos
     };
     fast.unwrap_or_else(|| {
         if system::is_assisted(instruction, mode) {
-            Chosen { handler: run::<system::Assist>, flow: Flow::Assist }
+            Chosen { handler: careful::<system::Assist>, flow: Flow::Assist }
         } else {
             Chosen { handler: slow::handler(instruction), flow: Flow::Slow }
         }
@@ -405,7 +406,15 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
         | Mnemonic::Prefetcht1
         | Mnemonic::Prefetcht2
         | Mnemonic::Prefetchnta
+        | Mnemonic::Prefetch
         | Mnemonic::Prefetchw
+        | Mnemonic::Prefetchwt1
+        | Mnemonic::Prefetchit0
+        | Mnemonic::Prefetchit1
+        | Mnemonic::Reservednop
+        | Mnemonic::Fneni
+        | Mnemonic::Fndisi
+        | Mnemonic::Fnsetpm
         | Mnemonic::Lfence
         | Mnemonic::Sfence
         | Mnemonic::Mfence => return next(run::<Nop>),

@@ -81,13 +81,12 @@ logic!(Xor, ^);
 pub(crate) struct Alu<O, T, D, S>(PhantomData<(O, T, D, S)>);
 
 impl<O: Binary, T: Int, D: Target<T>, S: Source<T>> Exec for Alu<O, T, D, S> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let b = S::get(core, op, ram)?;
-        let (a, slot) = D::open(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get::<SLOW>(core, op, ram)?;
+        let (a, slot) = D::open::<SLOW>(core, op, ram)?;
         let result = O::apply(&mut core.flags, a, b);
-        D::close(core, op, ram, slot, result)
+        D::close::<SLOW>(core, op, ram, slot, result)
     }
 }
 
@@ -95,14 +94,13 @@ impl<O: Binary, T: Int, D: Target<T>, S: Source<T>> Exec for Alu<O, T, D, S> {
 pub(crate) struct AluQuiet<O, T, D, S>(PhantomData<(O, T, D, S)>);
 
 impl<O: Binary, T: Int, D: Target<T>, S: Source<T>> Exec for AluQuiet<O, T, D, S> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let b = S::get(core, op, ram)?;
-        let (a, slot) = D::open(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get::<SLOW>(core, op, ram)?;
+        let (a, slot) = D::open::<SLOW>(core, op, ram)?;
         // The compiler drops the flags with the scratch.
         let result = O::apply(&mut Flags::default(), a, b);
-        D::close(core, op, ram, slot, result)
+        D::close::<SLOW>(core, op, ram, slot, result)
     }
 }
 
@@ -111,9 +109,9 @@ pub(crate) struct Compare<O, T, A, B>(PhantomData<(O, T, A, B)>);
 
 impl<O: Binary, T: Int, A: Source<T>, B: Source<T>> Exec for Compare<O, T, A, B> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let a = A::get(core, op, ram)?;
-        let b = B::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let a = A::get::<SLOW>(core, op, ram)?;
+        let b = B::get::<SLOW>(core, op, ram)?;
         O::apply(&mut core.flags, a, b);
         Ok(())
     }
@@ -123,14 +121,13 @@ impl<O: Binary, T: Int, A: Source<T>, B: Source<T>> Exec for Compare<O, T, A, B>
 pub(crate) struct IncDec<T, D, const INCREMENT: bool>(PhantomData<(T, D)>);
 
 impl<T: Int, D: Target<T>, const INCREMENT: bool> Exec for IncDec<T, D, INCREMENT> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let (a, slot) = D::open(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let (a, slot) = D::open::<SLOW>(core, op, ram)?;
         let delta = if INCREMENT { 1 } else { u64::MAX };
         let result = T::of(a.zx().wrapping_add(delta));
         core.flags.set_inc_dec(result, INCREMENT);
-        D::close(core, op, ram, slot, result)
+        D::close::<SLOW>(core, op, ram, slot, result)
     }
 }
 
@@ -138,12 +135,11 @@ impl<T: Int, D: Target<T>, const INCREMENT: bool> Exec for IncDec<T, D, INCREMEN
 pub(crate) struct Neg<T, D>(PhantomData<(T, D)>);
 
 impl<T: Int, D: Target<T>> Exec for Neg<T, D> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let (a, slot) = D::open(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let (a, slot) = D::open::<SLOW>(core, op, ram)?;
         let result = Sub::apply_with_flags(&mut core.flags, T::of(0), a);
-        D::close(core, op, ram, slot, result)
+        D::close::<SLOW>(core, op, ram, slot, result)
     }
 }
 
@@ -158,10 +154,9 @@ impl Sub {
 pub(crate) struct Not<T, D>(PhantomData<(T, D)>);
 
 impl<T: Int, D: Target<T>> Exec for Not<T, D> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let (a, slot) = D::open(core, op, ram)?;
-        D::close(core, op, ram, slot, T::of(!a.zx()))
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let (a, slot) = D::open::<SLOW>(core, op, ram)?;
+        D::close::<SLOW>(core, op, ram, slot, T::of(!a.zx()))
     }
 }

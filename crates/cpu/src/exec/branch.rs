@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use guest_mem::GuestRam;
 
 use crate::flags::Int;
+use crate::memory::on_stack;
 use crate::op::{Exec, Op, Source, run};
 use crate::processor::{Core, Step, Stop};
 
@@ -16,7 +17,7 @@ pub(crate) struct Jump;
 
 impl Exec for Jump {
     #[inline(always)]
-    fn exec(_: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(_: &mut Core, op: &Op, _: &GuestRam) -> Step {
         Err(op.stop)
     }
 }
@@ -26,7 +27,7 @@ pub(crate) struct Jcc<const C: u8>;
 
 impl<const C: u8> Exec for Jcc<C> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         if core.flags.condition::<C>() { Err(op.stop) } else { Ok(()) }
     }
 }
@@ -50,9 +51,9 @@ pub(crate) struct CmpJcc<T, A, B, const C: u8>(PhantomData<(T, A, B)>);
 
 impl<T: Int, A: Source<T>, B: Source<T>, const C: u8> Exec for CmpJcc<T, A, B, C> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let a = A::get(core, op, ram)?;
-        let b = B::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let a = A::get::<SLOW>(core, op, ram)?;
+        let b = B::get::<SLOW>(core, op, ram)?;
         core.flags.set_sub(a, b, T::of(a.zx().wrapping_sub(b.zx())));
         if compare::<T, C>(core, a, b) { Err(op.stop) } else { Ok(()) }
     }
@@ -63,9 +64,9 @@ pub(crate) struct TestJcc<T, A, B, const C: u8>(PhantomData<(T, A, B)>);
 
 impl<T: Int, A: Source<T>, B: Source<T>, const C: u8> Exec for TestJcc<T, A, B, C> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let a = A::get(core, op, ram)?;
-        let b = B::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let a = A::get::<SLOW>(core, op, ram)?;
+        let b = B::get::<SLOW>(core, op, ram)?;
         let result = T::of(a.zx() & b.zx());
         core.flags.set_logic(result);
         let signed = result.sx() as i64;
@@ -88,7 +89,7 @@ pub(crate) const LOOPE: u8 = 2;
 pub(crate) const LOOPNE: u8 = 3;
 
 impl<const KIND: u8> Exec for JumpCount<KIND> {
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let mask = match op.scale {
             2 => 0xFFFF,
             4 => 0xFFFF_FFFF,
@@ -117,8 +118,8 @@ pub(crate) struct Call;
 
 impl Exec for Call {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        core.push::<u64>(ram, op, op.imm)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        core.push::<u64, SLOW>(ram, op, op.imm)?;
         Err(leave_checked(core, op))
     }
 }
@@ -128,12 +129,17 @@ pub(crate) struct CallIndirect<S>(PhantomData<S>);
 
 impl<S: Source<u64>> Exec for CallIndirect<S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let target = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let target = S::get::<SLOW>(core, op, ram)?;
         if !is_canonical(target) {
-            return Err(core.protection(op));
+            if SLOW {
+                // The push is checked before the target.
+                let to = core.regs[4].wrapping_sub(8);
+                core.probe_write(ram, &on_stack(op), to, 8)?;
+            }
+            return Err(core.refuse::<SLOW>(op));
         }
-        core.push::<u64>(ram, op, op.imm)?;
+        core.push::<u64, SLOW>(ram, op, op.imm)?;
         core.rip = target;
         Err(leave_checked(core, op))
     }
@@ -144,10 +150,10 @@ pub(crate) struct JumpIndirect<S>(PhantomData<S>);
 
 impl<S: Source<u64>> Exec for JumpIndirect<S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let target = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let target = S::get::<SLOW>(core, op, ram)?;
         if !is_canonical(target) {
-            return Err(core.protection(op));
+            return Err(core.refuse::<SLOW>(op));
         }
         core.rip = target;
         Err(op.stop)
@@ -159,10 +165,10 @@ pub(crate) struct Return;
 
 impl Exec for Return {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let target: u64 = core.load(ram, op, core.regs[4])?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let target: u64 = core.fast_load::<_, SLOW>(ram, op, core.regs[4])?;
         if !is_canonical(target) {
-            return Err(core.protection(op));
+            return Err(core.refuse::<SLOW>(op));
         }
         core.regs[4] = core.regs[4].wrapping_add(8).wrapping_add(op.imm);
         core.rip = target;

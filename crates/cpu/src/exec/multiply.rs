@@ -16,8 +16,8 @@ pub(crate) struct Imul<T, S>(PhantomData<(T, S)>);
 
 impl<T: Int, S: Source<T>> Exec for Imul<T, S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let b = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get::<SLOW>(core, op, ram)?;
         let a: T = reg(core, op.r1);
         let result = signed_product(core, a, b);
         set_reg(core, op.r1, result);
@@ -30,8 +30,8 @@ pub(crate) struct Imul3<T, S>(PhantomData<(T, S)>);
 
 impl<T: Int, S: Source<T>> Exec for Imul3<T, S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let a = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let a = S::get::<SLOW>(core, op, ram)?;
         let result = signed_product(core, a, T::of(op.imm));
         set_reg(core, op.r1, result);
         Ok(())
@@ -57,8 +57,8 @@ pub(crate) struct MultiplyRax<T, S, const SIGNED: bool>(PhantomData<(T, S)>);
 
 impl<T: Int, S: Source<T>, const SIGNED: bool> Exec for MultiplyRax<T, S, SIGNED> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let b = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get::<SLOW>(core, op, ram)?;
         let a: T = reg(core, 0);
         let product = if SIGNED {
             (i128::from(a.sx() as i64) * i128::from(b.sx() as i64)) as u128

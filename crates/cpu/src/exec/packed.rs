@@ -24,7 +24,7 @@ macro_rules! xmm_source {
     ($($int:ty)*) => {$(
         impl Source<$int> for Xmm2 {
             #[inline(always)]
-            fn get(core: &mut Core, op: &Op, _: &GuestRam) -> Result<$int, Stop> {
+            fn get<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Result<$int, Stop> {
                 Ok(xmm(core, op.r2) as $int)
             }
         }
@@ -37,10 +37,10 @@ struct Aligned<E>(PhantomData<E>);
 
 impl<E: Ea> Source<u128> for Aligned<E> {
     #[inline(always)]
-    fn get(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<u128, Stop> {
+    fn get<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<u128, Stop> {
         let va = E::ea(core, op);
-        aligned(core, op, va)?;
-        core.load(ram, op, va)
+        aligned::<SLOW>(core, op, va)?;
+        core.fast_load::<_, SLOW>(ram, op, va)
     }
 }
 
@@ -49,9 +49,9 @@ struct Narrow<T, E>(PhantomData<(T, E)>);
 
 impl<T: Cell + Into<u128>, E: Ea> Source<u128> for Narrow<T, E> {
     #[inline(always)]
-    fn get(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<u128, Stop> {
+    fn get<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Result<u128, Stop> {
         let va = E::ea(core, op);
-        Ok(core.load::<T>(ram, op, va)?.into())
+        Ok(core.fast_load::<T, SLOW>(ram, op, va)?.into())
     }
 }
 
@@ -105,8 +105,8 @@ struct ScalarOp<O, T, S>(PhantomData<(O, T, S)>);
 
 impl<O: Scalar<u64>, S: Source<u64>> Exec for ScalarOp<O, u64, S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let b = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get::<SLOW>(core, op, ram)?;
         let old = xmm(core, op.r1);
         let new = guarded(core, op, |mxcsr| O::apply(old as u64, b, mxcsr))?;
         set_xmm(core, op.r1, (old >> 64 << 64) | u128::from(new));
@@ -116,8 +116,8 @@ impl<O: Scalar<u64>, S: Source<u64>> Exec for ScalarOp<O, u64, S> {
 
 impl<O: Scalar<u32>, S: Source<u32>> Exec for ScalarOp<O, u32, S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let b = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get::<SLOW>(core, op, ram)?;
         let old = xmm(core, op.r1);
         let new = guarded(core, op, |mxcsr| O::apply(old as u32, b, mxcsr))?;
         set_xmm(core, op.r1, (old >> 32 << 32) | u128::from(new));
@@ -134,8 +134,8 @@ const XOR: u8 = 3;
 
 impl<S: Source<u128>, const KIND: u8> Exec for Logic<S, KIND> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let b = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let b = S::get::<SLOW>(core, op, ram)?;
         let a = xmm(core, op.r1);
         let new = match KIND {
             AND => a & b,
@@ -164,11 +164,11 @@ struct Table<S>(PhantomData<S>);
 
 impl<S: Source<u128>> Exec for Table<S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let Some(SimdOp::Xmm { f, .. }) = function(core, op) else {
             return Err(core.undefined(op));
         };
-        let b = S::get(core, op, ram)?;
+        let b = S::get::<SLOW>(core, op, ram)?;
         let a = xmm(core, op.r1);
         let new = guarded(core, op, |mxcsr| f(a, b, immediate(op), mxcsr))?;
         set_xmm(core, op.r1, new);
@@ -181,11 +181,11 @@ struct TableFlags<S>(PhantomData<S>);
 
 impl<S: Source<u128>> Exec for TableFlags<S> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let Some(SimdOp::Flags { f, .. }) = function(core, op) else {
             return Err(core.undefined(op));
         };
-        let b = S::get(core, op, ram)?;
+        let b = S::get::<SLOW>(core, op, ram)?;
         let a = xmm(core, op.r1);
         let bits = guarded(core, op, |mxcsr| f(a, b, mxcsr))?;
         core.flags.set_bits(bits & flag::STATUS);
@@ -198,7 +198,7 @@ struct TableToGeneral;
 
 impl Exec for TableToGeneral {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let Some(SimdOp::ToGpr { f }) = function(core, op) else {
             return Err(core.undefined(op));
         };
@@ -214,7 +214,7 @@ struct TableFromGeneral<const WIDE: bool>;
 
 impl<const WIDE: bool> Exec for TableFromGeneral<WIDE> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let Some(SimdOp::FromGpr { f }) = function(core, op) else {
             return Err(core.undefined(op));
         };

@@ -134,14 +134,13 @@ pub(crate) fn masked<T: Int>(count: u8) -> u32 {
 pub(crate) struct Shift<K, T, D, S>(PhantomData<(K, T, D, S)>);
 
 impl<K: Kind, T: Int, D: Target<T>, S: Source<u8>> Exec for Shift<K, T, D, S> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let count = masked::<T>(S::get(core, op, ram)?);
-        let (value, slot) = D::open(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let count = masked::<T>(S::get::<SLOW>(core, op, ram)?);
+        let (value, slot) = D::open::<SLOW>(core, op, ram)?;
         // A count of zero changes no flag, but a 32-bit register still loses its upper half.
         let result = if count == 0 { value } else { K::apply(&mut core.flags, value, count) };
-        D::close(core, op, ram, slot, result)
+        D::close::<SLOW>(core, op, ram, slot, result)
     }
 }
 
@@ -149,14 +148,13 @@ impl<K: Kind, T: Int, D: Target<T>, S: Source<u8>> Exec for Shift<K, T, D, S> {
 pub(crate) struct ShiftQuiet<K, T, D>(PhantomData<(K, T, D)>);
 
 impl<K: Kind, T: Int, D: Target<T>> Exec for ShiftQuiet<K, T, D> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let count = masked::<T>(op.imm as u8);
-        let (value, slot) = D::open(core, op, ram)?;
+        let (value, slot) = D::open::<SLOW>(core, op, ram)?;
         // The compiler drops the flags with the scratch.
         let result = K::apply(&mut Flags::default(), value, count);
-        D::close(core, op, ram, slot, result)
+        D::close::<SLOW>(core, op, ram, slot, result)
     }
 }
 

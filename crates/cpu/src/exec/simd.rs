@@ -3,7 +3,7 @@
 //! An unmasked floating-point exception discards the result and raises #XM. Neighbours: [`super::vector`] (moves),
 //! [`super::slow`] (operand access).
 
-use guest_mem::GuestRam;
+use guest_mem::{GuestRam, Va};
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
 use super::slow::{by_size, decoded, read, write};
@@ -37,8 +37,7 @@ pub(crate) fn is_simd(instruction: &Instruction) -> bool {
 pub(crate) struct Simd;
 
 impl Exec for Simd {
-    const STORES: bool = true;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let instruction = decoded(core, op);
         execute(core, op, ram, &instruction)
     }
@@ -67,7 +66,7 @@ fn source(
         8 => Ok(core.load::<u64>(ram, op, va)?.into()),
         _ => {
             if must_align {
-                aligned(core, op, va)?;
+                aligned::<true>(core, op, va)?;
             }
             core.load(ram, op, va)
         }
@@ -155,26 +154,27 @@ fn execute(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             core.regs[op.r1 as usize] = f(old, from);
         }
         SimdOp::Mmx { f } => {
+            pending(core, op)?;
             let from = mmx_source(core, op, ram, i, 1)?;
             enter_mmx(core, op)?;
             let new = f(core.cpu.fpu.read_mm(number(0)), from, imm);
             core.cpu.fpu.write_mm(number(0), new);
         }
         SimdOp::MmxFromXmm { f, aligned } => {
-            let from = source(core, op, ram, i, 1, aligned)?;
             pending(core, op)?;
+            let from = source(core, op, ram, i, 1, aligned)?;
             let new = guarded(core, op, |mxcsr| f(from, mxcsr))?;
             core.cpu.fpu.enter_mmx();
             core.cpu.fpu.write_mm(number(0), new);
         }
         SimdOp::XmmFromMmx { f } => {
-            let from = mmx_source(core, op, ram, i, 1)?;
-            let old = xmm(core, number(0));
             // With a memory source the x87 unit has no part in it.
             let touches = i.op_kind(1) != OpKind::Memory;
             if touches {
                 pending(core, op)?;
             }
+            let from = mmx_source(core, op, ram, i, 1)?;
+            let old = xmm(core, number(0));
             let new = guarded(core, op, |mxcsr| f(old, from, mxcsr))?;
             if touches {
                 core.cpu.fpu.enter_mmx();
@@ -182,6 +182,7 @@ fn execute(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             set_xmm(core, number(0), new);
         }
         SimdOp::MmxFromGpr { f } => {
+            pending(core, op)?;
             let from = general(core, op, ram, i, 1)?;
             enter_mmx(core, op)?;
             let new = f(core.cpu.fpu.read_mm(number(0)), from, imm);
@@ -257,7 +258,7 @@ fn special(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             set_xmm(core, to, low | low << 32 | high << 64 | high << 96);
         }
         Mnemonic::Emms => {
-            pending(core, op)?;
+            enter_mmx(core, op)?;
             core.cpu.fpu.emms();
         }
         Mnemonic::Movd | Mnemonic::Movq | Mnemonic::Movntq => mmx_move(core, op, ram, i)?,
@@ -268,6 +269,7 @@ fn special(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
 
 /// MOVD, MOVQ and MOVNTQ with an MMX register.
 fn mmx_move(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
+    pending(core, op)?;
     if i.op0_register().is_mm() {
         let from = if i.op_kind(1) == OpKind::Register && i.op1_register().is_mm() {
             mmx_source(core, op, ram, i, 1)?
@@ -278,7 +280,6 @@ fn mmx_move(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         core.cpu.fpu.write_mm(i.op0_register().number() as u8, from);
         return Ok(());
     }
-    pending(core, op)?;
     let from = core.cpu.fpu.read_mm(i.op1_register().number() as u8);
     by_size!(select::operand_size(i, 0), T => write(core, op, ram, i, 0, from as T))?;
     core.cpu.fpu.enter_mmx();
@@ -305,8 +306,10 @@ fn masked_store(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> St
     };
     let wanted = || value.iter().zip(mask).enumerate().filter(|(_, (_, m))| m & 0x80 != 0);
     let at = segment.wrapping_add(core.regs[7] & address_mask(i));
+    // A page is checked if a byte of it is stored, and a fault names the first byte of the operand in it.
     for (index, _) in wanted() {
-        core.probe_write(ram, op, at.wrapping_add(index as u64), 1)?;
+        let page = Va(at.wrapping_add(index as u64)).page();
+        core.probe_write(ram, op, if page == Va(at).page() { at } else { page.0 }, 1)?;
     }
     for (index, (&byte, _)) in wanted() {
         core.store(ram, op, at.wrapping_add(index as u64), byte)?;

@@ -11,23 +11,23 @@ use super::{multiply, shift, simd, string, system, x87};
 use crate::decode::{register, select};
 use crate::engine::vector;
 use crate::flags::{Flags, Int};
-use crate::memory::Cell;
-use crate::op::{Ea, EaAny, Exec, Handler, Op, reg, run, set_reg};
+use crate::memory::{Cell, on_stack};
+use crate::op::{Ea, EaAny, Exec, Handler, Op, careful, reg, set_reg};
 use crate::processor::{Core, Step, Stop};
 use crate::state::flag;
 
 /// The handler for an instruction that is executed from its decoded form.
 pub(crate) fn handler(instruction: &Instruction) -> Handler {
     if instruction.is_invalid() {
-        run::<Undefined>
+        careful::<Undefined>
     } else if instruction.is_string_instruction() {
-        run::<string::StringOp>
+        careful::<string::StringOp>
     } else if simd::is_simd(instruction) {
-        run::<simd::Simd>
+        careful::<simd::Simd>
     } else if x87::is_x87(instruction) {
-        run::<x87::X87>
+        careful::<x87::X87>
     } else {
-        run::<Slow>
+        careful::<Slow>
     }
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn decoded(core: &Core, op: &Op) -> Instruction {
 struct Undefined;
 
 impl Exec for Undefined {
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         Err(core.undefined(op))
     }
 }
@@ -49,8 +49,7 @@ impl Exec for Undefined {
 struct Slow;
 
 impl Exec for Slow {
-    const STORES: bool = true;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let instruction = decoded(core, op);
         integer(core, op, ram, &instruction)
     }
@@ -460,7 +459,7 @@ fn compare_exchange_16(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
     let expected = wide(core.regs[2], core.regs[0]);
     let new = wide(core.regs[1], core.regs[3]);
     let va = EaAny::ea(core, op);
-    super::vector::aligned(core, op, va)?;
+    super::vector::aligned::<true>(core, op, va)?;
     let Some(pa) = core.atomic_place::<u128>(ram, op, va)? else {
         return Err(core.protection(op));
     };
@@ -587,7 +586,7 @@ pub(crate) fn load_sized(
 /// Pushes the low `size` bytes.
 pub(crate) fn push_value(core: &mut Core, op: &Op, ram: &GuestRam, value: u64, size: u64) -> Step {
     let to = core.regs[4].wrapping_sub(size) & stack_mask(core);
-    by_size!(size, T => core.store::<T>(ram, op, to, value as T))?;
+    by_size!(size, T => core.store::<T>(ram, &on_stack(op), to, value as T))?;
     core.regs[4] = to;
     Ok(())
 }
@@ -595,7 +594,7 @@ pub(crate) fn push_value(core: &mut Core, op: &Op, ram: &GuestRam, value: u64, s
 /// Pops `size` bytes.
 pub(crate) fn pop_value(core: &mut Core, op: &Op, ram: &GuestRam, size: u64) -> Result<u64, Stop> {
     let from = core.regs[4] & stack_mask(core);
-    let value = load_sized(core, op, ram, from, size)?;
+    let value = load_sized(core, &on_stack(op), ram, from, size)?;
     set_stack(core, from.wrapping_add(size));
     Ok(value)
 }

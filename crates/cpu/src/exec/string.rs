@@ -11,7 +11,7 @@ use super::slow::{by_size, decoded};
 use crate::flags::Int;
 use crate::memory::Cell;
 use crate::op::{Exec, Op, reg, set_reg};
-use crate::processor::{Core, FS_BASE, GS_BASE, Step, ZERO};
+use crate::processor::{Core, FS_BASE, GS_BASE, Step, Stop, StopKind, ZERO};
 use crate::state::flag;
 
 const RCX: usize = 1;
@@ -22,8 +22,7 @@ const RDI: usize = 7;
 pub(crate) struct StringOp;
 
 impl Exec for StringOp {
-    const STORES: bool = true;
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let instruction = decoded(core, op);
         let mut run = Run::new(core, &instruction);
         let size = run.size;
@@ -103,12 +102,14 @@ impl Run {
         if self.repeat == Repeat::No {
             return self.element::<T>(core, op, ram, mnemonic).map(|_| ());
         }
+        let single_step = core.system_flags & flag::TF != 0;
         loop {
             let count = core.regs[RCX] & self.mask;
             if count == 0 {
                 return Ok(());
             }
             let done = match mnemonic {
+                _ if single_step => 0,
                 Mnemonic::Stosb | Mnemonic::Stosw | Mnemonic::Stosd | Mnemonic::Stosq => {
                     self.fill::<T>(core, op, ram, count)?
                 }
@@ -125,6 +126,12 @@ impl Run {
             self.advance(core, RCX, u64::MAX);
             if !goes_on {
                 return Ok(());
+            }
+            if single_step && core.regs[RCX] & self.mask != 0 {
+                // The trap comes after each element, with RIP still here.
+                core.mark(op);
+                (core.at.len, core.at.count) = (0, 0);
+                return Err(Stop::new(StopKind::Break, 0, 0));
             }
         }
     }
@@ -152,7 +159,7 @@ impl Run {
         op: &Op,
         ram: &GuestRam,
         mnemonic: Mnemonic,
-    ) -> Result<bool, crate::processor::Stop> {
+    ) -> Result<bool, Stop> {
         let (from, to) = (self.source(core), self.target(core));
         let compared = match mnemonic {
             Mnemonic::Movsb | Mnemonic::Movsw | Mnemonic::Movsd | Mnemonic::Movsq => {
@@ -207,7 +214,7 @@ impl Run {
         op: &Op,
         ram: &GuestRam,
         count: u64,
-    ) -> Result<u64, crate::processor::Stop> {
+    ) -> Result<u64, Stop> {
         let to = self.target(core);
         let count = self.in_page(to, count);
         if self.step != self.size || count < 2 || self.mask == 0xFFFF {
@@ -228,13 +235,7 @@ impl Run {
     }
 
     /// Copies as many elements as lie in one page at both ends, 0 if it must go by element.
-    fn copy(
-        &self,
-        core: &mut Core,
-        op: &Op,
-        ram: &GuestRam,
-        count: u64,
-    ) -> Result<u64, crate::processor::Stop> {
+    fn copy(&self, core: &mut Core, op: &Op, ram: &GuestRam, count: u64) -> Result<u64, Stop> {
         let (from, to) = (self.source(core), self.target(core));
         let count = self.in_page(to, self.in_page(from, count));
         if self.step != self.size || count < 2 || self.mask == 0xFFFF {

@@ -4,7 +4,7 @@
 //! need the clock: the run loop executes them between blocks. Descriptor tables are not read: the selectors of
 //! [`selector`] are known, all others are refused. Source: Intel SDM volume 2 and volume 3A, chapters 2, 5 and 6.
 
-use guest_mem::{GuestRam, Va};
+use guest_mem::{Access, GuestRam, Va};
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::cpuid::cpuid;
@@ -14,6 +14,7 @@ use super::slow::{
 use crate::decode::{Mode, select};
 use crate::engine::{Clock, Exit, vector};
 use crate::flags::Int;
+use crate::fxsave::FXSAVE_WRITTEN;
 use crate::op::{Ea, EaAny, Exec, Op};
 use crate::processor::{Core, FS_BASE, GS_BASE, Step, Stop};
 use crate::state::{Segment, flag, seg_attr, selector, sreg};
@@ -22,7 +23,7 @@ use crate::state::{Segment, flag, seg_attr, selector, sreg};
 pub(crate) struct Assist;
 
 impl Exec for Assist {
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         core.mark(op);
         core.assist = Some(*op);
         Err(op.stop)
@@ -165,13 +166,16 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         }
         Mnemonic::Fxsave | Mnemonic::Fxsave64 => {
             let va = EaAny::ea(core, op);
-            super::vector::aligned(core, op, va)?;
+            super::vector::aligned::<true>(core, op, va)?;
+            core.touch_end(ram, op, va, 512, Access::Write)?;
             let image = core.cpu.fxsave(i.mnemonic() == Mnemonic::Fxsave64);
-            core.copy_in(ram, op, va, &image)
+            // The rest of the image is the program's own.
+            core.copy_in(ram, op, va, image.get(..FXSAVE_WRITTEN).unwrap_or_default())
         }
         Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
             let va = EaAny::ea(core, op);
-            super::vector::aligned(core, op, va)?;
+            super::vector::aligned::<true>(core, op, va)?;
+            core.touch_end(ram, op, va, 512, Access::Read)?;
             let mut image = [0u8; 512];
             core.copy_out(ram, op, va, &mut image)?;
             if core.cpu.fxrstor(&image, i.mnemonic() == Mnemonic::Fxrstor64) {

@@ -15,11 +15,10 @@ use crate::processor::{Core, Step};
 pub(crate) struct Mov<T, D, S>(PhantomData<(T, D, S)>);
 
 impl<T: Int, D: Target<T>, S: Source<T>> Exec for Mov<T, D, S> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let value = S::get(core, op, ram)?;
-        D::put(core, op, ram, value)
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let value = S::get::<SLOW>(core, op, ram)?;
+        D::put::<SLOW>(core, op, ram, value)
     }
 }
 
@@ -28,8 +27,8 @@ pub(crate) struct Extend<T, U, S, const SIGNED: bool>(PhantomData<(T, U, S)>);
 
 impl<T: Int, U: Int, S: Source<U>, const SIGNED: bool> Exec for Extend<T, U, S, SIGNED> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let value = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let value = S::get::<SLOW>(core, op, ram)?;
         let value = if SIGNED { value.sx() } else { value.zx() };
         set_reg(core, op.r1, T::of(value));
         Ok(())
@@ -41,7 +40,7 @@ pub(crate) struct Lea<T, E>(PhantomData<(T, E)>);
 
 impl<T: Int, E: Ea> Exec for Lea<T, E> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let address = E::ea(core, op);
         set_reg(core, op.r1, T::of(address));
         Ok(())
@@ -52,7 +51,7 @@ impl<T: Int, E: Ea> Exec for Lea<T, E> {
 pub(crate) struct LeaAny<T>(PhantomData<T>);
 
 impl<T: Int> Exec for LeaAny<T> {
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let address = offset(core, op);
         set_reg(core, op.r1, T::of(address));
         Ok(())
@@ -64,7 +63,7 @@ pub(crate) struct Exchange<T>(PhantomData<T>);
 
 impl<T: Int> Exec for Exchange<T> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let (a, b): (T, T) = (reg(core, op.r1), reg(core, op.r2));
         set_reg(core, op.r1, b);
         set_reg(core, op.r2, a);
@@ -76,11 +75,10 @@ impl<T: Int> Exec for Exchange<T> {
 pub(crate) struct Push<S>(PhantomData<S>);
 
 impl<S: Source<u64>> Exec for Push<S> {
-    const STORES: bool = true;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let value = S::get(core, op, ram)?;
-        core.push(ram, op, value)
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let value = S::get::<SLOW>(core, op, ram)?;
+        core.push::<_, SLOW>(ram, op, value)
     }
 }
 
@@ -89,11 +87,11 @@ pub(crate) struct Pop;
 
 impl Exec for Pop {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let value: u64 = core.load(ram, op, core.regs[4])?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let value: u64 = core.fast_load::<_, SLOW>(ram, op, core.regs[4])?;
         core.regs[4] = core.regs[4].wrapping_add(8);
         // After the increment: POP RSP keeps the value read.
-        Reg1::put(core, op, ram, value)
+        Reg1::put::<SLOW>(core, op, ram, value)
     }
 }
 
@@ -102,9 +100,9 @@ pub(crate) struct Leave64;
 
 impl Exec for Leave64 {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let frame = core.regs[5];
-        let value: u64 = core.load(ram, op, frame)?;
+        let value: u64 = core.fast_load::<_, SLOW>(ram, op, frame)?;
         core.regs[4] = frame.wrapping_add(8);
         core.regs[5] = value;
         Ok(())
@@ -116,8 +114,8 @@ pub(crate) struct Cmov<T, S, const C: u8>(PhantomData<(T, S)>);
 
 impl<T: Int + Cell, S: Source<T>, const C: u8> Exec for Cmov<T, S, C> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
-        let value = S::get(core, op, ram)?;
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+        let value = S::get::<SLOW>(core, op, ram)?;
         let old: T = reg(core, op.r1);
         let new = if core.flags.condition::<C>() { value } else { old };
         set_reg(core, op.r1, new);
@@ -129,11 +127,10 @@ impl<T: Int + Cell, S: Source<T>, const C: u8> Exec for Cmov<T, S, C> {
 pub(crate) struct Set<D, const C: u8>(PhantomData<D>);
 
 impl<D: Target<u8>, const C: u8> Exec for Set<D, C> {
-    const STORES: bool = D::STORES;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let value = u8::from(core.flags.condition::<C>());
-        D::put(core, op, ram, value)
+        D::put::<SLOW>(core, op, ram, value)
     }
 }
 
@@ -142,7 +139,7 @@ pub(crate) struct WidenRax<T, U>(PhantomData<(T, U)>);
 
 impl<T: Int, U: Int> Exec for WidenRax<T, U> {
     #[inline(always)]
-    fn exec(core: &mut Core, _: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, _: &Op, _: &GuestRam) -> Step {
         let value: U = reg(core, 0);
         set_reg(core, 0, T::of(value.sx()));
         Ok(())
@@ -154,7 +151,7 @@ pub(crate) struct SignRdx<T>(PhantomData<T>);
 
 impl<T: Int> Exec for SignRdx<T> {
     #[inline(always)]
-    fn exec(core: &mut Core, _: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, _: &Op, _: &GuestRam) -> Step {
         let value: T = reg(core, 0);
         set_reg(core, 2, T::of(((value.sx() as i64) >> 63) as u64));
         Ok(())
@@ -166,7 +163,7 @@ pub(crate) struct ByteSwap<T>(PhantomData<T>);
 
 impl<T: Int> Exec for ByteSwap<T> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let value: T = reg(core, op.r1);
         // A 16-bit operand is undefined by the manual; hardware gives zero.
         let swapped = if T::BITS == 16 { 0 } else { value.zx().swap_bytes() >> (64 - T::BITS) };
@@ -180,7 +177,7 @@ pub(crate) struct Nop;
 
 impl Exec for Nop {
     #[inline(always)]
-    fn exec(_: &mut Core, _: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(_: &mut Core, _: &Op, _: &GuestRam) -> Step {
         Ok(())
     }
 }

@@ -7,9 +7,8 @@ use std::marker::PhantomData;
 use guest_mem::GuestRam;
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use crate::engine::vector as exception;
 use crate::op::{Ea, EaAny, EaBase, EaIndex, Exec, Handler, Op, op_flag, run};
-use crate::processor::{Core, Step, Stop, ZERO};
+use crate::processor::{Core, Step, ZERO};
 
 /// The vector register `number`.
 #[inline(always)]
@@ -25,13 +24,8 @@ pub(crate) fn set_xmm(core: &mut Core, number: u8, value: u128) {
 
 /// Checks a 16-byte operand that must be aligned.
 #[inline(always)]
-pub(crate) fn aligned(core: &mut Core, op: &Op, va: u64) -> Step {
-    if va & 15 == 0 { Ok(()) } else { Err(misaligned(core, op)) }
-}
-
-#[cold]
-fn misaligned(core: &mut Core, op: &Op) -> Stop {
-    core.raise(op, exception::PROTECTION, 0)
+pub(crate) fn aligned<const SLOW: bool>(core: &mut Core, op: &Op, va: u64) -> Step {
+    if va & 15 == 0 { Ok(()) } else { Err(core.refuse::<SLOW>(op)) }
 }
 
 /// Register to register, all 128 bits.
@@ -39,7 +33,7 @@ struct Move;
 
 impl Exec for Move {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let value = xmm(core, op.r2);
         set_xmm(core, op.r1, value);
         Ok(())
@@ -51,12 +45,12 @@ struct Load<E, const ALIGNED: bool>(PhantomData<E>);
 
 impl<E: Ea, const ALIGNED: bool> Exec for Load<E, ALIGNED> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let va = E::ea(core, op);
         if ALIGNED {
-            aligned(core, op, va)?;
+            aligned::<SLOW>(core, op, va)?;
         }
-        let value: u128 = core.load(ram, op, va)?;
+        let value: u128 = core.fast_load::<_, SLOW>(ram, op, va)?;
         set_xmm(core, op.r1, value);
         Ok(())
     }
@@ -66,15 +60,14 @@ impl<E: Ea, const ALIGNED: bool> Exec for Load<E, ALIGNED> {
 struct Store<E, const ALIGNED: bool>(PhantomData<E>);
 
 impl<E: Ea, const ALIGNED: bool> Exec for Store<E, ALIGNED> {
-    const STORES: bool = true;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let va = E::ea(core, op);
         if ALIGNED {
-            aligned(core, op, va)?;
+            aligned::<SLOW>(core, op, va)?;
         }
         let value = xmm(core, op.r2);
-        core.store(ram, op, va, value)
+        core.fast_store::<_, SLOW>(ram, op, va, value)
     }
 }
 
@@ -108,12 +101,12 @@ struct LoadPart<E, P, const CLEAR: bool>(PhantomData<(E, P)>);
 
 impl<E: Ea, P: Part, const CLEAR: bool> Exec for LoadPart<E, P, CLEAR> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let va = E::ea(core, op);
         let value = if P::BYTES == 4 {
-            u128::from(core.load::<u32>(ram, op, va)?)
+            u128::from(core.fast_load::<u32, SLOW>(ram, op, va)?)
         } else {
-            u128::from(core.load::<u64>(ram, op, va)?)
+            u128::from(core.fast_load::<u64, SLOW>(ram, op, va)?)
         };
         let new = if CLEAR {
             value
@@ -131,17 +124,16 @@ impl<E: Ea, P: Part, const CLEAR: bool> Exec for LoadPart<E, P, CLEAR> {
 struct StorePart<E, P>(PhantomData<(E, P)>);
 
 impl<E: Ea, P: Part> Exec for StorePart<E, P> {
-    const STORES: bool = true;
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let va = E::ea(core, op);
         let value = xmm(core, op.r2);
         if P::BYTES == 4 {
-            core.store(ram, op, va, value as u32)
+            core.fast_store::<_, SLOW>(ram, op, va, value as u32)
         } else if P::HIGH {
-            core.store(ram, op, va, (value >> 64) as u64)
+            core.fast_store::<_, SLOW>(ram, op, va, (value >> 64) as u64)
         } else {
-            core.store(ram, op, va, value as u64)
+            core.fast_store::<_, SLOW>(ram, op, va, value as u64)
         }
     }
 }
@@ -156,7 +148,7 @@ const HIGH_TO_LOW: u8 = 4;
 
 impl<const KIND: u8> Exec for Shuffle<KIND> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let (old, from) = (xmm(core, op.r1), xmm(core, op.r2));
         let low = u128::from(u64::MAX);
         let new = match KIND {
@@ -176,7 +168,7 @@ struct FromGeneral<const WIDE: bool>;
 
 impl<const WIDE: bool> Exec for FromGeneral<WIDE> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let value = core.regs[op.r2 as usize];
         let value = if WIDE { value } else { value & 0xFFFF_FFFF };
         set_xmm(core, op.r1, u128::from(value));
@@ -189,7 +181,7 @@ struct ToGeneral<const WIDE: bool>;
 
 impl<const WIDE: bool> Exec for ToGeneral<WIDE> {
     #[inline(always)]
-    fn exec(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
+    fn exec<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Step {
         let value = xmm(core, op.r2) as u64;
         core.regs[op.r1 as usize] = if WIDE { value } else { value & 0xFFFF_FFFF };
         Ok(())

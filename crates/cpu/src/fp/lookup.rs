@@ -699,4 +699,42 @@ mod tests {
         assert_eq!(f(bits(f64::NAN), bits(2.0), &mut mxcsr), 0x45);
         assert_eq!(mxcsr & 1, 1);
     }
+
+    /// Guest registers hold anything: no operand, immediate or MXCSR may panic.
+    #[test]
+    fn no_operation_panics() {
+        let mut state = 0x0123_4567_89AB_CDEFu64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        for op in Code::values().filter_map(simd_lookup) {
+            for _ in 0..300 {
+                let sparse = next() & next() & next();
+                let a = u128::from(next()) << 64 | u128::from(next());
+                let b = a ^ u128::from(sparse) << (next() % 64);
+                let (imm, mut mxcsr) = (next() as u8, next() as u32);
+                let (low, other) = (a as u64, b as u64);
+                match op {
+                    SimdOp::Xmm { f, .. } => drop(f(a, b, imm, &mut mxcsr)),
+                    SimdOp::XmmMask { f } => drop(f(a, b, !a)),
+                    SimdOp::Mmx { f } => drop(f(low, other, imm)),
+                    SimdOp::FromGpr { f } => drop(f(a, other, imm, &mut mxcsr)),
+                    SimdOp::ToGpr { f } => drop(f(a, imm, &mut mxcsr)),
+                    SimdOp::Flags { f, .. } => assert_eq!(f(a, b, &mut mxcsr) & !0x8D5, 0),
+                    SimdOp::Str { f, explicit, .. } => {
+                        let length = explicit.then_some(low as i64);
+                        assert!(f(a, b, length, length, imm).index <= 16);
+                    }
+                    SimdOp::MmxFromXmm { f, .. } => drop(f(a, &mut mxcsr)),
+                    SimdOp::XmmFromMmx { f } => drop(f(a, other, &mut mxcsr)),
+                    SimdOp::MmxFromGpr { f } => drop(f(low, other, imm)),
+                    SimdOp::GprFromMmx { f } => assert!(f(low, imm) <= 0xFFFF),
+                    SimdOp::Crc32 { f } => assert!(f(low, other) <= u64::from(u32::MAX)),
+                }
+            }
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //!
 //! * [`simd_lookup`] gives, for a decoded instruction, a [`SimdOp`]: the function that
 //!   computes it and the shape of its operands.
-//! * [`scalar`] and [`convert`] have the hot scalar operations under their own names
+//! * This module and [`convert`] have the hot scalar operations under their own names
 //!   ([`addsd`], [`convert::cvttsd2si64`], …), for a core that specialises them.
 //!
 //! Floating-point results are exact: rounding control, DAZ, FTZ, sticky flags and NaN

@@ -4,7 +4,8 @@
 //! sticky flags. The fast path uses the host's own arithmetic: with rounding to nearest,
 //! operands zero or normal and a result zero or normal, the host (whose environment Rust
 //! fixes at the IEEE default) gives the same bits, and the only flag that can arise is PE,
-//! so it must be set already. DAZ and FTZ do not matter then. Everything else goes
+//! so it must be set already, or the result be seen to be exact (programs that compute
+//! with whole numbers never set it). DAZ and FTZ do not matter then. Everything else goes
 //! through [`super::soft`].
 //!
 //! Source: Intel SDM volume 1, chapter 11 and appendix E.
@@ -249,11 +250,28 @@ fn slow<T: Ieee>(operation: Operation, a: T, b: T, mxcsr: &mut u32) -> T {
     T::pack(result)
 }
 
+/// Whether `r`, which is `a + b` rounded to nearest, is exact.
+#[inline]
+fn sum_is_exact<T: Ieee>(a: T, b: T, r: T) -> bool {
+    // If r = a + b, then both differences come out exactly; Knuth's two-sum shows that
+    // otherwise one of them does not.
+    let b_again = r.host_sub(a);
+    let a_again = r.host_sub(b_again);
+    a_again.host_equal(a) && b_again.host_equal(b)
+}
+
+/// Whether the product of two normal numbers surely has no more bits than the format.
+#[inline]
+fn product_is_exact<T: Ieee>(a: T, b: T) -> bool {
+    let used = |x: T| T::FRACTION + 1 - (x.wide() | 1 << T::FRACTION).trailing_zeros();
+    used(a) + used(b) <= T::FRACTION + 1
+}
+
 #[inline]
 pub(crate) fn add<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_add(b);
-        if r.is_plain() {
+        if r.is_plain() && (*mxcsr & PE != 0 || sum_is_exact(a, b, r)) {
             return r;
         }
     }
@@ -262,9 +280,9 @@ pub(crate) fn add<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn sub<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_sub(b);
-        if r.is_plain() {
+        if r.is_plain() && (*mxcsr & PE != 0 || sum_is_exact(a, T::narrow(0).host_sub(b), r)) {
             return r;
         }
     }
@@ -273,9 +291,10 @@ pub(crate) fn sub<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn mul<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_mul(b);
-        if r.is_above_tiny() || a.is_zero() || b.is_zero() {
+        let zero = a.is_zero() || b.is_zero();
+        if (r.is_above_tiny() && (*mxcsr & PE != 0 || product_is_exact(a, b))) || zero {
             return r;
         }
     }
@@ -284,9 +303,10 @@ pub(crate) fn mul<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn div<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() && b.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() && b.is_plain() {
         let r = a.host_div(b);
-        if r.is_above_tiny() {
+        let exact = || product_is_exact(r, b) && r.host_mul(b).host_equal(a);
+        if r.is_above_tiny() && (*mxcsr & PE != 0 || exact()) {
             return r;
         }
     }
@@ -295,9 +315,10 @@ pub(crate) fn div<T: Ieee>(a: T, b: T, mxcsr: &mut u32) -> T {
 
 #[inline]
 pub(crate) fn sqrt<T: Ieee>(a: T, mxcsr: &mut u32) -> T {
-    if host_suffices(*mxcsr) && a.is_plain() {
+    if *mxcsr & RC == 0 && a.is_plain() {
         let r = a.host_sqrt();
-        if !r.is_nan() {
+        let exact = || product_is_exact(r, r) && r.host_mul(r).host_equal(a);
+        if !r.is_nan() && (*mxcsr & PE != 0 || exact()) {
             return r;
         }
     }
@@ -537,24 +558,42 @@ mod tests {
         .collect()
     }
 
-    /// With PE sticky the host computes, without it the integer path does.
-    fn both_paths_agree<T: Ieee + std::fmt::Debug>() {
-        for f in [add::<T>, sub, mul, div, |a, _, m: &mut u32| sqrt(a, m)] {
-            for a in edges::<T>() {
-                for b in edges::<T>() {
-                    let mut fast = DEFAULT | PE;
-                    let mut slow = DEFAULT;
-                    assert_eq!(f(a, b, &mut fast), f(a, b, &mut slow), "{a:?} {b:?}");
-                    assert_eq!(fast & !PE, slow & !PE, "{a:?} {b:?}");
+    /// The host's path, with PE sticky or seeing exactness, against the integer path.
+    fn paths_agree<T: Ieee + std::fmt::Debug>(values: &[T]) {
+        type Function<T> = fn(T, T, &mut u32) -> T;
+        let cases: [(Function<T>, Function<T>); 5] = [
+            (add, |a, b, m| slow(Operation::Add, a, b, m)),
+            (sub, |a, b, m| slow(Operation::Sub, a, b, m)),
+            (mul, |a, b, m| slow(Operation::Mul, a, b, m)),
+            (div, |a, b, m| slow(Operation::Div, a, b, m)),
+            (|a, _, m| sqrt(a, m), |a, _, m| slow_sqrt(a, m)),
+        ];
+        for (i, (fast, exact)) in cases.into_iter().enumerate() {
+            for &a in values {
+                for &b in values {
+                    let expected = run(exact, a, b, DEFAULT);
+                    assert_eq!(run(fast, a, b, DEFAULT), expected, "{i}: {a:?} {b:?}");
+                    let mut sticky = DEFAULT | PE;
+                    assert_eq!(fast(a, b, &mut sticky), expected.0, "{i}: {a:?} {b:?}");
+                    assert_eq!(sticky & ALL, expected.1 | PE, "{i}: {a:?} {b:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn host_and_integer_arithmetic_agree() {
-        both_paths_agree::<u32>();
-        both_paths_agree::<u64>();
+    fn host_and_integer_arithmetic_agree_at_the_edges() {
+        paths_agree(&edges::<u32>());
+        paths_agree(&edges::<u64>());
+    }
+
+    #[test]
+    fn host_and_integer_arithmetic_agree_on_everyday_numbers() {
+        let numbers = [0.0, 1.0, -1.0, 3.0, 0.5, 0.1, 1e10, 16777217.0, 9007199254740993.0, 1e-5];
+        let more = numbers.iter().flat_map(|x| [*x, x * 7.0, x + 0.375, -x / 3.0, x * x]);
+        let doubles: Vec<f64> = more.collect();
+        paths_agree(&doubles.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+        paths_agree(&doubles.iter().map(|x| (*x as f32).to_bits()).collect::<Vec<_>>());
     }
 
     #[test]

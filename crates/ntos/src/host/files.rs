@@ -51,6 +51,8 @@ pub struct HostMetadata {
     pub changed: i64,
     /// The same, to the host's full precision, for recognizing changes.
     pub change_stamp: u128,
+    /// True if that is so recent that a further change may not show in the stamp.
+    pub recent: bool,
 }
 
 /// How a file is opened.

@@ -63,6 +63,8 @@ pub struct CreateRequest {
     pub attributes: u32,
     /// Bytes to reserve for a new file.
     pub allocation: u64,
+    /// The extended attribute buffer.
+    pub ea: Vec<u8>,
     /// Names ignore case.
     pub ignore_case: bool,
     /// What is made.
@@ -86,6 +88,8 @@ pub struct CreateParameters {
     pub attributes: u32,
     /// `AllocationSize`.
     pub allocation: u64,
+    /// The extended attribute buffer.
+    pub ea: Vec<u8>,
     /// What is made.
     pub kind: CreateKind,
 }
@@ -157,6 +161,7 @@ pub fn resolve(
         options: parameters.options,
         attributes: parameters.attributes,
         allocation: parameters.allocation,
+        ea: parameters.ea.clone(),
         ignore_case: options.ignore_case,
         kind: parameters.kind.clone(),
         process: process.clone(),

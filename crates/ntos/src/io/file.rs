@@ -111,6 +111,13 @@ impl FileObject {
         self.ops.section_backing()
     }
 
+    /// Moves the position of a synchronous file after a request.
+    pub fn moved_to(&self, position: u64) {
+        if self.is_synchronous() {
+            self.state.open().position = i64::try_from(position).unwrap_or(i64::MAX);
+        }
+    }
+
     /// Takes the lock of a synchronous file; false if another request has it.
     pub fn try_acquire(&self) -> bool {
         let mut state = self.state.open();

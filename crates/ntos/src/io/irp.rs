@@ -120,6 +120,11 @@ pub enum Request {
         /// Exclusive or shared.
         exclusive: bool,
     },
+    /// List a directory.
+    Query {
+        /// Where the answer goes.
+        buffer: UserBuffer,
+    },
     /// Tell of changes in a directory.
     Notify {
         /// Where the answer goes.

@@ -347,10 +347,10 @@ pub fn page_up(at: u64) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn space(ranges: &[Range<u64>]) -> AddressSpace {
+    fn space(ranges: &[(u64, u64)]) -> AddressSpace {
         let mut space = AddressSpace::default();
-        for range in ranges {
-            let vad = Vad::reserved(range.clone(), Protection::READ_WRITE, Content::Private);
+        for (start, end) in ranges {
+            let vad = Vad::reserved(*start..*end, Protection::READ_WRITE, Content::Private);
             space.insert(vad).unwrap();
         }
         space
@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn room_is_found_between_regions_at_the_granularity() {
         let base = BOTTOM_UP;
-        let space = space(&[base..base + 0x1000, base + 0x2_0000..base + 0x3_0000]);
+        let space = space(&[(base, base + 0x1000), (base + 0x2_0000, base + 0x3_0000)]);
         let up = Limits::default();
         assert_eq!(space.find_free(0x1_0000, &up), Ok(base + 0x1_0000));
         assert_eq!(space.find_free(0x1_1000, &up), Ok(base + 0x3_0000));
@@ -375,7 +375,7 @@ mod tests {
 
     #[test]
     fn top_down_passes_taken_ranges() {
-        let space = space(&[USER_END - 0x1_0000..USER_END - 0xF000, 0x5_0000..0x6_0000]);
+        let space = space(&[(USER_END - 0x1_0000, USER_END - 0xF000), (0x5_0000, 0x6_0000)]);
         let down =
             |size, end| space.find_free(size, &Limits { top_down: true, end, ..Limits::default() });
         assert_eq!(down(0x1000, USER_END), Ok(USER_END - 0x2_0000));
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn regions_do_not_overlap_and_split() {
-        let mut space = space(&[0x10_0000..0x20_0000]);
+        let mut space = space(&[(0x10_0000, 0x20_0000)]);
         let overlapping =
             Vad::reserved(0x1F_0000..0x21_0000, Protection::READ_ONLY, Content::Private);
         assert_eq!(space.insert(overlapping).unwrap_err(), STATUS_CONFLICTING_ADDRESSES);
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_range_next_to_a_region_is_free() {
-        let space = space(&[0x10_0000..0x20_0000]);
+        let space = space(&[(0x10_0000, 0x20_0000)]);
         assert!(space.is_free(0x20_0000..0x21_0000));
         assert!(space.is_free(0xF_0000..0x10_0000));
         assert!(!space.is_free(0xF_0000..0x10_0001));

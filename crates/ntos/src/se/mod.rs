@@ -22,10 +22,10 @@ use std::sync::Arc;
 use abi::NtResult;
 use abi::se::*;
 use abi::status_table::*;
-use sd::{GenericMapping, SecurityDescriptor};
+use sd::{Ace, GenericMapping, SecurityDescriptor, well_known};
 
 use crate::Kernel;
-use crate::ob::{AccessMap, ObRef};
+use crate::ob::{AccessMap, AnyRef, ObRef, downcast};
 use crate::ps::{Process, Thread};
 
 /// State of the reference monitor.
@@ -101,6 +101,47 @@ pub fn require_privilege(thread: &Thread, privilege: u64) -> NtResult<()> {
         return Err(STATUS_PRIVILEGE_NOT_HELD);
     }
     Ok(())
+}
+
+/// The descriptor that an object shows when nobody gave it one; `None` for objects that have none.
+///
+/// Processes, threads and tokens are protected by the default DACL of the token they belong to, and named objects by the
+/// caller's. A file shows what a profile folder of the caller's would give it.
+pub fn default_descriptor(caller: &Thread, object: &AnyRef) -> Option<Arc<SecurityDescriptor>> {
+    let map = object.object_type().access;
+    let kind = sd::inherit::Kind::Object;
+    let made_by = |token: &Token| {
+        let state = token.state.open();
+        let mut made = sd::assign(None, None, kind, &state.creator(), &(&map).into(), false);
+        if matches!(object.object_type().name, "Process" | "Thread" | "Token") {
+            // Lower levels may not even read what belongs to a process.
+            let no_up = sd::acl::NO_WRITE_UP | sd::acl::NO_READ_UP;
+            let label = Ace::new(sd::acl::MANDATORY_LABEL, 0, no_up, state.label().sid);
+            made.control |= sd::control::SACL_PRESENT;
+            made.sacl = Some(std::iter::once(label).collect());
+        }
+        Some(Arc::new(made))
+    };
+    let token = match object.object_type().name {
+        "Process" => downcast::<Process>(object.clone()).ok()?.token.open().clone(),
+        "Thread" => downcast::<Thread>(object.clone()).ok()?.process.token.open().clone(),
+        "Token" => downcast::<Token>(object.clone()).ok()?,
+        "File" => return Some(Arc::new(file_descriptor(&effective_token(caller), &map))),
+        _ if object.header().name.open().name.is_empty() => return None,
+        _ => effective_token(caller),
+    };
+    made_by(&token)
+}
+
+fn file_descriptor(token: &Token, map: &AccessMap) -> SecurityDescriptor {
+    let state = token.state.open();
+    let full = |sid| Ace::allow(map.all, sid).with_flags(sd::acl::INHERITED);
+    let aces =
+        [full(well_known::LOCAL_SYSTEM), full(well_known::ADMINISTRATORS), full(state.user.sid)];
+    let list = aces.into_iter().collect();
+    let mut descriptor = SecurityDescriptor::new(state.owner, state.primary_group, list);
+    descriptor.control |= sd::control::DACL_AUTO_INHERITED;
+    descriptor
 }
 
 /// `SeAssignSecurity`: the descriptor of a new object that a thread makes.

@@ -229,6 +229,21 @@ pub fn lay_out(token: &TokenState, class: u32, base: Va) -> NtResult<Vec<u8>> {
     Ok(out.bytes)
 }
 
+/// `TOKEN_PRIVILEGES`: how adjusted privileges were before.
+pub fn privileges_bytes(privileges: &[Privilege]) -> Vec<u8> {
+    let mut out = Layout { base: 0, bytes: Vec::new() };
+    out.u32(privileges.len() as u32);
+    out.privileges(privileges);
+    out.bytes
+}
+
+/// `TOKEN_GROUPS` in a buffer at `base`: how adjusted groups were before.
+pub fn groups_bytes(groups: &[Group], base: Va) -> Vec<u8> {
+    let mut out = Layout { base: base.0, bytes: Vec::new() };
+    out.groups(groups);
+    out.bytes
+}
+
 impl Layout {
     /// One `SID_AND_ATTRIBUTES` and its SID.
     fn groups_one(&mut self, group: &Group) {

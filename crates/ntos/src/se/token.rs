@@ -438,6 +438,13 @@ impl TokenState {
         state
     }
 
+    /// `EffectiveOnly`: what is switched off goes for good.
+    pub fn keep_effective(&mut self) {
+        self.privileges.retain(Privilege::is_enabled);
+        let counts = SE_GROUP_ENABLED | SE_GROUP_USE_FOR_DENY_ONLY;
+        self.groups.retain(|group| group.attributes & counts != 0);
+    }
+
     /// `NtCompareTokens`: true if both make every access check come out the same.
     pub fn is_equivalent(&self, other: &TokenState) -> bool {
         let same_groups = |a: &[Group], b: &[Group]| {

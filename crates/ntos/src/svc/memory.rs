@@ -1,3 +1,670 @@
-//! Services.
+//! Services of virtual memory: reserve, commit, free, protect, lock, flush, copy, write watch.
+//!
+//! The rules of regions are [`crate::mm::region`]'s; here are the arguments' checks and the handles. Queries are in
+//! [`super::memory_query`].
 
-crate::service_table! { SERVICES: }
+use abi::NtResult;
+use abi::mm::*;
+use abi::ob::IO_STATUS_BLOCK;
+use abi::ps::{PROCESS_SET_INFORMATION, PROCESS_VM_OPERATION, PROCESS_VM_READ, PROCESS_VM_WRITE};
+use abi::status_table::*;
+use guest_mem::{PAGE_SIZE, Va};
+use ntos_macros::service;
+
+use crate::mm::region::{FreeKind, Reservation, Reserve};
+use crate::mm::vad::{GRANULARITY, USER_END};
+use crate::mm::{self, Limits, Protection, with_space};
+use crate::ob::ObRef;
+use crate::ps::Process;
+
+use super::{Handle, InOut, Out, ServiceCx};
+
+crate::flags_arg! {
+    /// `AllocationType` of `NtAllocateVirtualMemory`.
+    AllocationType {
+        MEM_COMMIT = MEM_COMMIT, MEM_RESERVE = MEM_RESERVE,
+        MEM_REPLACE_PLACEHOLDER = MEM_REPLACE_PLACEHOLDER,
+        MEM_RESERVE_PLACEHOLDER = MEM_RESERVE_PLACEHOLDER, MEM_RESET = MEM_RESET,
+        MEM_TOP_DOWN = MEM_TOP_DOWN, MEM_WRITE_WATCH = MEM_WRITE_WATCH,
+        MEM_PHYSICAL = MEM_PHYSICAL, MEM_RESET_UNDO = MEM_RESET_UNDO,
+        MEM_DIFFERENT_IMAGE_BASE_OK = MEM_DIFFERENT_IMAGE_BASE_OK,
+        MEM_LARGE_PAGES = MEM_LARGE_PAGES,
+    }
+}
+
+crate::flags_arg! {
+    /// `FreeType` of `NtFreeVirtualMemory`.
+    FreeType {
+        MEM_COALESCE_PLACEHOLDERS = MEM_COALESCE_PLACEHOLDERS,
+        MEM_PRESERVE_PLACEHOLDER = MEM_PRESERVE_PLACEHOLDER, MEM_DECOMMIT = MEM_DECOMMIT,
+        MEM_RELEASE = MEM_RELEASE,
+    }
+}
+
+crate::flags_arg! {
+    /// `PAGE_*`.
+    PageProtection {
+        PAGE_NOACCESS = PAGE_NOACCESS, PAGE_READONLY = PAGE_READONLY,
+        PAGE_READWRITE = PAGE_READWRITE, PAGE_WRITECOPY = PAGE_WRITECOPY,
+        PAGE_EXECUTE = PAGE_EXECUTE, PAGE_EXECUTE_READ = PAGE_EXECUTE_READ,
+        PAGE_EXECUTE_READWRITE = PAGE_EXECUTE_READWRITE,
+        PAGE_EXECUTE_WRITECOPY = PAGE_EXECUTE_WRITECOPY, PAGE_GUARD = PAGE_GUARD,
+        PAGE_NOCACHE = PAGE_NOCACHE, PAGE_WRITECOMBINE = PAGE_WRITECOMBINE,
+    }
+}
+
+/// What both forms of allocation ask for.
+struct Allocation {
+    base: u64,
+    size: u64,
+    kind: u32,
+    protect: u32,
+    limits: Limits,
+}
+
+/// Reserves memory, commits it, or both.
+///
+/// Requires `PROCESS_VM_OPERATION`. Reservations start at 64 KiB boundaries; a commitment stays in one region
+/// (`STATUS_CONFLICTING_ADDRESSES`). `MEM_RESET` and `MEM_RESET_UNDO` keep the contents, which their contract allows.
+#[service(Partial("MEM_PHYSICAL and MEM_LARGE_PAGES are refused"))]
+pub(super) fn nt_allocate_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    zero_bits: u64,
+    region_size: InOut<u64>,
+    allocation_type: AllocationType,
+    page_protection: PageProtection,
+) -> NtResult {
+    let mut limits = Limits::of_zero_bits(zero_bits).ok_or(STATUS_INVALID_PARAMETER_3)?;
+    limits.top_down = allocation_type.0 & MEM_TOP_DOWN != 0;
+    let plain = MEM_COMMIT
+        | MEM_RESERVE
+        | MEM_RESET
+        | MEM_RESET_UNDO
+        | MEM_TOP_DOWN
+        | MEM_WRITE_WATCH
+        | MEM_PHYSICAL
+        | MEM_LARGE_PAGES;
+    if allocation_type.0 & !plain != 0 {
+        return Err(STATUS_INVALID_PARAMETER_5);
+    }
+    allocate(cx, process_handle, base_address, region_size, |base, size| Allocation {
+        base,
+        size,
+        kind: allocation_type.0,
+        protect: page_protection.0,
+        limits,
+    })
+}
+
+/// [`nt_allocate_virtual_memory`] with placeholders, address requirements and alignment.
+#[service(Partial("MEM_PHYSICAL and MEM_LARGE_PAGES are refused"))]
+pub(super) fn nt_allocate_virtual_memory_ex(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    allocation_type: AllocationType,
+    page_protection: PageProtection,
+    extended_parameters: Va,
+    extended_parameter_count: u32,
+) -> NtResult {
+    let base = base_address.read(cx)?;
+    let mut limits = extended_limits(cx, extended_parameters, extended_parameter_count, base)?;
+    limits.top_down = allocation_type.0 & MEM_TOP_DOWN != 0;
+    let valid = MEM_COMMIT
+        | MEM_RESERVE
+        | MEM_REPLACE_PLACEHOLDER
+        | MEM_RESERVE_PLACEHOLDER
+        | MEM_RESET
+        | MEM_RESET_UNDO
+        | MEM_TOP_DOWN
+        | MEM_WRITE_WATCH
+        | MEM_PHYSICAL
+        | MEM_LARGE_PAGES;
+    if allocation_type.0 & !valid != 0 {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    allocate(cx, process_handle, base_address, region_size, |base, size| Allocation {
+        base,
+        size,
+        kind: allocation_type.0,
+        protect: page_protection.0,
+        limits,
+    })
+}
+
+fn allocate(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    request: impl FnOnce(u64, u64) -> Allocation,
+) -> NtResult {
+    let request = request(base_address.read(cx)?, region_size.read(cx)?);
+    cx.probe_write(base_address.at, 8)?;
+    cx.probe_write(region_size.at, 8)?;
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    let (base, size) = allocate_in(cx, &process, &request)?;
+    base_address.write(cx, &base)?;
+    region_size.write(cx, &size)?;
+    Ok(STATUS_SUCCESS)
+}
+
+fn allocate_in(
+    cx: &mut ServiceCx<'_>,
+    process: &ObRef<Process>,
+    request: &Allocation,
+) -> NtResult<(u64, u64)> {
+    let Allocation { base, size, kind, limits, .. } = *request;
+    let has = |bit: u32| kind & bit != 0;
+    let is_reset = has(MEM_RESET) || has(MEM_RESET_UNDO);
+    let action = kind & (MEM_COMMIT | MEM_RESERVE | MEM_RESET | MEM_RESET_UNDO);
+    if action == 0 || (is_reset && (action.count_ones() != 1 || kind & !MEM_TOP_DOWN != action)) {
+        return Err(STATUS_INVALID_PARAMETER_5);
+    }
+    if (has(MEM_WRITE_WATCH) || has(MEM_PHYSICAL) || has(MEM_REPLACE_PLACEHOLDER))
+        && !has(MEM_RESERVE)
+    {
+        return Err(STATUS_INVALID_PARAMETER_5);
+    }
+    let protect = Protection::new(request.protect)?;
+    if protect.is_write_copy() {
+        return Err(STATUS_INVALID_PAGE_PROTECTION);
+    }
+    if base >= USER_END {
+        return Err(STATUS_INVALID_PARAMETER_2);
+    }
+    if size == 0 || size > USER_END - base {
+        return Err(STATUS_INVALID_PARAMETER_4);
+    }
+    if has(MEM_LARGE_PAGES) {
+        // Nobody holds SeLockMemoryPrivilege here.
+        return Err(STATUS_PRIVILEGE_NOT_HELD);
+    }
+    if has(MEM_PHYSICAL) {
+        cx.k.notice_once("address windowing extensions (MEM_PHYSICAL) are not implemented".into());
+        return Err(STATUS_NOT_IMPLEMENTED);
+    }
+    if process.is_exiting() && cx.thread.process.pid != process.pid {
+        return Err(STATUS_PROCESS_IS_TERMINATING);
+    }
+    if is_reset {
+        return with_space(cx.k, process, |space| {
+            let vad = space.vads.find(base).ok_or(STATUS_CONFLICTING_ADDRESSES)?;
+            let start = Va(base).page().0;
+            let end = base.saturating_add(size).next_multiple_of(PAGE_SIZE);
+            if end > vad.end { Err(STATUS_CONFLICTING_ADDRESSES) } else { Ok((start, end - start)) }
+        });
+    }
+    if base != 0 && !has(MEM_RESERVE) {
+        return with_space(cx.k, process, |space| space.commit_pages(base, size, protect));
+    }
+    let state = if has(MEM_COMMIT) {
+        Reservation::Committed
+    } else if has(MEM_RESERVE_PLACEHOLDER) {
+        if request.protect != PAGE_NOACCESS {
+            return Err(STATUS_INVALID_PAGE_PROTECTION);
+        }
+        Reservation::Placeholder
+    } else {
+        Reservation::Reserved
+    };
+    let reserve = Reserve {
+        base: (base != 0).then_some(base),
+        size,
+        limits,
+        protect,
+        state,
+        write_watch: has(MEM_WRITE_WATCH),
+        replace: has(MEM_REPLACE_PLACEHOLDER),
+    };
+    with_space(cx.k, process, |space| space.reserve(&reserve))
+}
+
+/// Reads the extended parameters that say where a region may go.
+pub(super) fn extended_limits(
+    cx: &mut ServiceCx<'_>,
+    at: Va,
+    count: u32,
+    base: u64,
+) -> NtResult<Limits> {
+    let mut limits = Limits::default();
+    let mut seen = 0u64;
+    for index in 0..u64::from(count) {
+        if index >= 8 {
+            return Err(STATUS_INVALID_PARAMETER);
+        }
+        let parameter: MEM_EXTENDED_PARAMETER = cx.read(Va(at.0.wrapping_add(index * 16)))?;
+        let kind = parameter.Type & 0xFF;
+        if kind == 0 || kind > 6 || parameter.Type >> 8 != 0 || seen & (1 << kind) != 0 {
+            return Err(STATUS_INVALID_PARAMETER);
+        }
+        seen |= 1 << kind;
+        match kind {
+            MEM_EXTENDED_PARAMETER_ADDRESS_REQUIREMENTS => {
+                let wanted: MEM_ADDRESS_REQUIREMENTS = cx.read(Va(parameter.Value))?;
+                limits = required(&wanted, base)?;
+            }
+            // One node, and machine and attributes say nothing that matters on one.
+            MEM_EXTENDED_PARAMETER_NUMA_NODE
+            | MEM_EXTENDED_PARAMETER_ATTRIBUTE_FLAGS
+            | MEM_EXTENDED_PARAMETER_IMAGE_MACHINE => {}
+            _ => return Err(STATUS_NOT_SUPPORTED),
+        }
+    }
+    Ok(limits)
+}
+
+fn required(wanted: &MEM_ADDRESS_REQUIREMENTS, base: u64) -> NtResult<Limits> {
+    let alignment = match wanted.Alignment {
+        0 => GRANULARITY,
+        alignment if alignment.is_power_of_two() && alignment >= GRANULARITY => alignment,
+        _ => return Err(STATUS_INVALID_PARAMETER),
+    };
+    let lowest = wanted.LowestStartingAddress;
+    let end = match wanted.HighestEndingAddress {
+        0 => USER_END,
+        highest => highest.saturating_add(1),
+    };
+    let aligned = lowest.is_multiple_of(GRANULARITY) && end.is_multiple_of(GRANULARITY);
+    if base != 0 || !aligned || end > USER_END || lowest >= end {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    Ok(Limits { lowest, end, alignment, top_down: false })
+}
+
+/// Decommits pages or releases a region or a part of it.
+///
+/// Requires `PROCESS_VM_OPERATION`. Size 0 means the whole region and needs its base
+/// (`STATUS_FREE_VM_NOT_AT_BASE`); nothing there is `STATUS_MEMORY_NOT_ALLOCATED`, a range beyond the region
+/// `STATUS_UNABLE_TO_FREE_VM`, a view `STATUS_UNABLE_TO_DELETE_SECTION`.
+#[service]
+pub(super) fn nt_free_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    free_type: FreeType,
+) -> NtResult {
+    let kind = match free_type.0 {
+        MEM_DECOMMIT => FreeKind::Decommit,
+        MEM_RELEASE => FreeKind::Release,
+        f if f == MEM_RELEASE | MEM_PRESERVE_PLACEHOLDER => FreeKind::ToPlaceholder,
+        f if f == MEM_RELEASE | MEM_COALESCE_PLACEHOLDERS => FreeKind::Coalesce,
+        _ => return Err(STATUS_INVALID_PARAMETER_4),
+    };
+    let (base, size) = (base_address.read(cx)?, region_size.read(cx)?);
+    if base >= USER_END {
+        return Err(STATUS_INVALID_PARAMETER_2);
+    }
+    if size > USER_END - base {
+        return Err(STATUS_INVALID_PARAMETER_3);
+    }
+    cx.probe_write(base_address.at, 8)?;
+    cx.probe_write(region_size.at, 8)?;
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    let (base, size) = with_space(cx.k, &process, |space| space.free(base, size, kind))?;
+    // The caller's variables may have lain in what is free now; the memory is gone all the same.
+    let _ = base_address.write(cx, &base);
+    let _ = region_size.write(cx, &size);
+    Ok(STATUS_SUCCESS)
+}
+
+/// Changes the protection of committed pages of one region and reports the first page's old one.
+///
+/// Requires `PROCESS_VM_OPERATION`. Base and size need no alignment. `STATUS_NOT_COMMITTED` if a page is not
+/// committed, `STATUS_CONFLICTING_ADDRESSES` if the range leaves the region, `STATUS_SECTION_PROTECTION` if the view
+/// does not allow it.
+#[service]
+pub(super) fn nt_protect_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    new_protection: PageProtection,
+    old_protection: Out<u32>,
+) -> NtResult {
+    let protect = Protection::new(new_protection.0)?;
+    let (base, size) = (base_address.read(cx)?, region_size.read(cx)?);
+    if base >= USER_END {
+        return Err(STATUS_INVALID_PARAMETER_2);
+    }
+    if size == 0 || size > USER_END - base {
+        return Err(STATUS_INVALID_PARAMETER_3);
+    }
+    cx.probe_write(base_address.at, 8)?;
+    cx.probe_write(region_size.at, 8)?;
+    old_protection.probe(cx)?;
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    let (base, size, old) = with_space(cx.k, &process, |space| space.protect(base, size, protect))?;
+    // The pages that hold these may be the ones that were just made read-only: NT stores what it can.
+    let _ = base_address.write(cx, &base);
+    let _ = region_size.write(cx, &size);
+    let _ = old_protection.write(cx, &old.value());
+    Ok(STATUS_SUCCESS)
+}
+
+/// Makes pages resident and keeps them so, which they are here anyway.
+///
+/// Requires `PROCESS_VM_OPERATION`. `STATUS_WAS_LOCKED` if some page was locked already.
+#[service]
+pub(super) fn nt_lock_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    map_type: u32,
+) -> NtResult {
+    let (process, base, size) = locking(cx, process_handle, base_address, region_size, map_type)?;
+    let (base, size, was_locked) = with_space(cx.k, &process, |space| space.lock(base, size))?;
+    base_address.write(cx, &base)?;
+    region_size.write(cx, &size)?;
+    Ok(if was_locked { STATUS_WAS_LOCKED } else { STATUS_SUCCESS })
+}
+
+/// Undoes [`nt_lock_virtual_memory`]; `STATUS_NOT_LOCKED` unless all pages are locked.
+#[service]
+pub(super) fn nt_unlock_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    map_type: u32,
+) -> NtResult {
+    let (process, base, size) = locking(cx, process_handle, base_address, region_size, map_type)?;
+    let (base, size) = with_space(cx.k, &process, |space| space.unlock(base, size))?;
+    base_address.write(cx, &base)?;
+    region_size.write(cx, &size)?;
+    Ok(STATUS_SUCCESS)
+}
+
+fn locking(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    map_type: u32,
+) -> NtResult<(ObRef<Process>, u64, u64)> {
+    if map_type == 0 || map_type & !(MAP_PROCESS | MAP_SYSTEM) != 0 {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    let (base, size) = (base_address.read(cx)?, region_size.read(cx)?);
+    if base >= USER_END {
+        return Err(STATUS_INVALID_PARAMETER_2);
+    }
+    if size == 0 || size > USER_END - base {
+        return Err(STATUS_INVALID_PARAMETER_3);
+    }
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    if map_type & MAP_SYSTEM != 0 {
+        return Err(STATUS_PRIVILEGE_NOT_HELD);
+    }
+    Ok((process, base, size))
+}
+
+/// Writes the dirty pages of a mapped file back to it.
+///
+/// Requires `PROCESS_VM_OPERATION`. Size 0 means to the end of the view. `STATUS_NOT_MAPPED_VIEW` where nothing is
+/// mapped, `STATUS_NOT_MAPPED_DATA` for other memory.
+#[service]
+pub(super) fn nt_flush_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: InOut<u64>,
+    region_size: InOut<u64>,
+    io_status: Out<IO_STATUS_BLOCK>,
+) -> NtResult {
+    let (base, size) = (base_address.read(cx)?, region_size.read(cx)?);
+    if base >= USER_END {
+        return Err(STATUS_INVALID_PARAMETER_2);
+    }
+    if size > USER_END - base {
+        return Err(STATUS_INVALID_PARAMETER_3);
+    }
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    let (base, size) = mm::cache::flush_view(cx.k, &process, base, size)?;
+    base_address.write(cx, &base)?;
+    region_size.write(cx, &size)?;
+    let block = IO_STATUS_BLOCK { Information: size, ..IO_STATUS_BLOCK::default() };
+    io_status.write(cx, &block)?;
+    Ok(STATUS_SUCCESS)
+}
+
+/// Makes processors forget instructions they have decoded: they notice every write by themselves here.
+///
+/// Requires `PROCESS_VM_WRITE`.
+#[service]
+pub(super) fn nt_flush_instruction_cache(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: Va,
+    _length: u64,
+) -> NtResult {
+    cx.reference::<Process>(process_handle, PROCESS_VM_WRITE)?;
+    if base_address.0 >= USER_END {
+        return Err(STATUS_ACCESS_VIOLATION);
+    }
+    Ok(STATUS_SUCCESS)
+}
+
+/// Orders the writes of all processors of the process: guest memory is ordered already.
+#[service]
+pub(super) fn nt_flush_process_write_buffers(_cx: &mut ServiceCx<'_>) -> NtResult {
+    Ok(STATUS_SUCCESS)
+}
+
+/// Bytes copied between two processes in one step.
+const COPY_STEP: u64 = PAGE_SIZE;
+
+/// Copies from another process's memory.
+///
+/// Requires `PROCESS_VM_READ`. Stops at the first page that cannot be read: `STATUS_PARTIAL_COPY`, with the count.
+#[service]
+pub(super) fn nt_read_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: Va,
+    buffer: Va,
+    number_of_bytes_to_read: u64,
+    number_of_bytes_read: Option<Out<u64>>,
+) -> NtResult {
+    let wanted = number_of_bytes_to_read;
+    check_copy(cx, base_address, buffer, wanted, number_of_bytes_read)?;
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_READ)?;
+    let mut done = 0;
+    let mut status = STATUS_SUCCESS;
+    let mut bytes = [0u8; COPY_STEP as usize];
+    while done < wanted {
+        let from = Va(base_address.0 + done);
+        let step = (COPY_STEP - from.offset()).min(wanted - done) as usize;
+        let Some(part) = bytes.get_mut(..step) else { break };
+        let got = mm::copy_prefix(cx.k, &process, from, part);
+        let Some(part) = bytes.get(..got) else { break };
+        if cx.write_bytes(Va(buffer.0 + done), part).is_err() {
+            status = STATUS_PARTIAL_COPY;
+            break;
+        }
+        done += got as u64;
+        if got < step {
+            status = STATUS_PARTIAL_COPY;
+            break;
+        }
+    }
+    finish_copy(cx, number_of_bytes_read, done, status)
+}
+
+/// Copies into another process's memory. Protections count: a read-only page is not written.
+///
+/// Requires `PROCESS_VM_WRITE`. Stops at the first page that cannot be written: `STATUS_PARTIAL_COPY`, with the count.
+#[service]
+pub(super) fn nt_write_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: Va,
+    buffer: Va,
+    number_of_bytes_to_write: u64,
+    number_of_bytes_written: Option<Out<u64>>,
+) -> NtResult {
+    let wanted = number_of_bytes_to_write;
+    check_copy(cx, base_address, buffer, wanted, number_of_bytes_written)?;
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_WRITE)?;
+    let mut done = 0;
+    let mut status = STATUS_SUCCESS;
+    let mut bytes = [0u8; COPY_STEP as usize];
+    while done < wanted {
+        let to = Va(base_address.0 + done);
+        let step = (COPY_STEP - to.offset()).min(wanted - done) as usize;
+        let Some(part) = bytes.get_mut(..step) else { break };
+        let copied = cx
+            .read_bytes(Va(buffer.0 + done), part)
+            .and_then(|()| mm::copy_to(cx.k, &process, to, part));
+        if copied.is_err() {
+            status = STATUS_PARTIAL_COPY;
+            break;
+        }
+        done += step as u64;
+    }
+    finish_copy(cx, number_of_bytes_written, done, status)
+}
+
+fn check_copy(
+    cx: &mut ServiceCx<'_>,
+    there: Va,
+    here: Va,
+    len: u64,
+    count: Option<Out<u64>>,
+) -> NtResult<()> {
+    let fits = |at: Va| at.0.checked_add(len).is_some_and(|end| end <= USER_END);
+    if !fits(there) || !fits(here) {
+        return Err(STATUS_ACCESS_VIOLATION);
+    }
+    match count {
+        Some(count) => count.probe(cx),
+        None => Ok(()),
+    }
+}
+
+fn finish_copy(
+    cx: &mut ServiceCx<'_>,
+    count: Option<Out<u64>>,
+    done: u64,
+    status: abi::NtStatus,
+) -> NtResult {
+    if let Some(count) = count {
+        count.write(cx, &done)?;
+    }
+    status.into_result()
+}
+
+/// Lists the pages of a write-watched range that were written, and forgets them if asked to.
+///
+/// Requires `PROCESS_VM_OPERATION`; the range lies in a region made with `MEM_WRITE_WATCH`.
+#[service]
+pub(super) fn nt_get_write_watch(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    flags: u32,
+    base_address: Va,
+    region_size: u64,
+    user_address_array: Va,
+    entries_in_user_address_array: InOut<u64>,
+    granularity: Out<u32>,
+) -> NtResult {
+    if flags & !WRITE_WATCH_FLAG_RESET != 0 {
+        return Err(STATUS_INVALID_PARAMETER_2);
+    }
+    let capacity = entries_in_user_address_array.read(cx)?;
+    if capacity == 0 || region_size == 0 {
+        return Err(STATUS_INVALID_PARAMETER_3);
+    }
+    let most = capacity.min(region_size.div_ceil(PAGE_SIZE) + 1);
+    let most = usize::try_from(most).map_err(|_| STATUS_INVALID_PARAMETER_3)?;
+    cx.probe_write(entries_in_user_address_array.at, 8)?;
+    granularity.probe(cx)?;
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    let reset = flags & WRITE_WATCH_FLAG_RESET != 0;
+    let pages = with_space(cx.k, &process, |space| {
+        space.written_pages(base_address.0, region_size, most, reset)
+    })?;
+    let bytes: Vec<u8> = pages.iter().flat_map(|page| page.to_le_bytes()).collect();
+    cx.write_bytes(user_address_array, &bytes)?;
+    entries_in_user_address_array.write(cx, &(pages.len() as u64))?;
+    granularity.write(cx, &(PAGE_SIZE as u32))?;
+    Ok(STATUS_SUCCESS)
+}
+
+/// Forgets what was written to a write-watched range. Requires `PROCESS_VM_OPERATION`.
+#[service]
+pub(super) fn nt_reset_write_watch(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    base_address: Va,
+    region_size: u64,
+) -> NtResult {
+    if region_size == 0 {
+        return Err(STATUS_INVALID_PARAMETER_3);
+    }
+    let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    with_space(cx.k, &process, |space| {
+        space.written_pages(base_address.0, region_size, usize::MAX, true)
+    })?;
+    Ok(STATUS_SUCCESS)
+}
+
+crate::enum_arg! {
+    /// `VIRTUAL_MEMORY_INFORMATION_CLASS`.
+    VirtualMemoryClass {
+        VmPrefetchInformation = 0, VmPagePriorityInformation = 1, VmCfgCallTargetInformation = 2,
+        VmPageDirtyStateInformation = 3, VmImageHotPatchInformation = 4,
+    }
+}
+
+/// Gives the memory manager advice about ranges of memory.
+///
+/// Requires `PROCESS_SET_INFORMATION`. Prefetching is advice that memory which is never paged out has no use for.
+#[service(Partial("VmPrefetchInformation alone"))]
+pub(super) fn nt_set_information_virtual_memory(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    vm_information_class: VirtualMemoryClass,
+    number_of_entries: u64,
+    virtual_addresses: Va,
+    vm_information: Va,
+    vm_information_length: u32,
+) -> NtResult {
+    if vm_information_class.0 != VirtualMemoryClass::VmPrefetchInformation {
+        let class = vm_information_class.0;
+        cx.k.notice_once(format!("NtSetInformationVirtualMemory class {class} is not implemented"));
+        return Err(STATUS_INVALID_PARAMETER_2);
+    }
+    if number_of_entries == 0 || number_of_entries > 0x1_0000 {
+        return Err(STATUS_INVALID_PARAMETER_3);
+    }
+    if vm_information_length != 4 {
+        return Err(STATUS_INVALID_PARAMETER_6);
+    }
+    if cx.read::<u32>(vm_information)? != 0 {
+        return Err(STATUS_INVALID_PARAMETER_5);
+    }
+    cx.reference::<Process>(process_handle, PROCESS_SET_INFORMATION)?;
+    for index in 0..number_of_entries {
+        let range: MEMORY_RANGE_ENTRY =
+            cx.read(Va(virtual_addresses.0.wrapping_add(index * 16)))?;
+        let is_user = range.VirtualAddress.checked_add(range.NumberOfBytes);
+        if range.NumberOfBytes == 0 || is_user.is_none_or(|end| end > USER_END) {
+            return Err(STATUS_INVALID_PARAMETER_4);
+        }
+    }
+    Ok(STATUS_SUCCESS)
+}
+
+crate::service_table! {
+    SERVICES:
+    nt_allocate_virtual_memory, nt_allocate_virtual_memory_ex, nt_free_virtual_memory,
+    nt_protect_virtual_memory, nt_lock_virtual_memory, nt_unlock_virtual_memory,
+    nt_flush_virtual_memory, nt_flush_instruction_cache, nt_flush_process_write_buffers,
+    nt_read_virtual_memory, nt_write_virtual_memory, nt_get_write_watch, nt_reset_write_watch,
+    nt_set_information_virtual_memory,
+}

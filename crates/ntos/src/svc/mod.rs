@@ -26,6 +26,8 @@ mod keyed;
 mod locale;
 mod machine;
 mod memory;
+mod memory_query;
+mod nls;
 mod object;
 mod object_query;
 mod power;

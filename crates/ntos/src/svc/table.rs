@@ -72,6 +72,8 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::locale::SERVICES,
         super::machine::SERVICES,
         super::memory::SERVICES,
+        super::memory_query::SERVICES,
+        super::nls::SERVICES,
         super::object::SERVICES,
         super::object_query::SERVICES,
         super::power::SERVICES,
@@ -119,7 +121,8 @@ impl ServiceTable {
         let declared: HashMap<&str, &'static ServiceDef> =
             all().map(|def| (def.name, def)).collect();
         let mut entries = vec![Entry::Vacant; 0x4000];
-        for (name, number) in numbers {
+        // In user mode the Zw names are aliases of the Nt names.
+        for (name, number) in numbers.iter().filter(|(name, _)| !name.starts_with("Zw")) {
             if let Some(slot) = entries.get_mut(*number as usize) {
                 *slot = match declared.get(name.as_str()) {
                     Some(def) => Entry::Service(def),

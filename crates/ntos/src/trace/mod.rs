@@ -124,7 +124,7 @@ pub fn object_text(k: &Kernel, object: &AnyRef) -> String {
     if let Some(text) = crate::io::describe_object(object) {
         return text;
     }
-    if let Some(text) = crate::cm::describe_object(object) {
+    if let Some(text) = crate::cm::describe_object(k, object) {
         return text;
     }
     let name = crate::ob::namespace::full_name(k, object);

@@ -19,7 +19,11 @@
 //! core reads four bytes; `execute` finds ST0 (or a stack fault), unpacks both, adds under
 //! the control word's precision and rounding, sets the status word and writes ST0.
 //!
-//! Source: Intel SDM volume 1, chapter 8, and volume 2.
+//! Where the manuals leave a detail undefined (condition codes after FPREM's partial steps,
+//! C1 of moves, results kept after unmasked exceptions), an AMD Zen 5 was observed and is
+//! followed.
+//!
+//! Source: Intel SDM volume 1, chapter 8, and volume 2; observation.
 
 mod arith;
 mod execute;

@@ -1,6 +1,6 @@
 //! Decoding: from iced's instruction codes to the unit's operations.
 
-use iced_x86::{Code, Instruction, OpCodeOperandKind, Register};
+use iced_x86::{Code, Instruction};
 
 /// How a memory operand is to be read or written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -222,14 +222,15 @@ impl X87Op {
     }
 }
 
-/// The register operand that the encoding chooses, 0 if there is none.
+/// The register operand that the encoding chooses, 0 if there is none. Of two register
+/// operands one is always ST0, so the other is the greater.
 pub fn sti_of(instruction: &Instruction) -> u8 {
-    let code = instruction.code().op_code();
-    (0..instruction.op_count())
-        .find(|&i| code.op_kind(i) == OpCodeOperandKind::sti_opcode)
-        .map_or(0, |i| {
-            (instruction.op_register(i) as u32).wrapping_sub(Register::ST0 as u32) as u8 & 7
-        })
+    (0..instruction.op_count().min(2))
+        .map(|i| instruction.op_register(i))
+        .filter(|register| register.is_st())
+        .map(|register| register.number() as u8)
+        .max()
+        .unwrap_or(0)
 }
 
 /// The operation of an x87 instruction; `None` for others, and for the 8087's and 287's

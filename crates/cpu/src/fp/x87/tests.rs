@@ -388,3 +388,45 @@ fn control_instructions_leave_the_pointers_alone() {
     assert_eq!(go(Code::Fsqrt, &[], at(3, 9)), at(3, 2));
     assert_eq!(go(Code::Fldcw_m2byte, &[0x7F, 3], at(5, 6)), at(3, 2));
 }
+
+/// Registers, control words and memory hold anything: nothing may panic, and what is
+/// stored never exceeds what was announced.
+#[test]
+fn no_state_panics() {
+    let mut state = 0x0123_4567_89AB_CDEFu64;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let mut out = [0; MAX_STORE];
+    for op in Code::values().filter_map(x87_lookup) {
+        for _ in 0..300 {
+            let mut fpu = Fpu::new();
+            for reg in &mut fpu.regs {
+                let near = next() % 8 != 0;
+                let exponent = if near { 0x3FF0 + next() % 100 } else { next() & 0x7FFF };
+                *reg = F80 {
+                    mantissa: next() | if near { TOP } else { 0 },
+                    sign_exponent: (exponent | next() & 0x8000) as u16,
+                };
+            }
+            fpu.set_control_word(next() as u16);
+            fpu.set_status_word(next() as u16 & !0x80FF);
+            fpu.valid = (next() | next()) as u8;
+            let memory: [u8; MAX_STORE] = std::array::from_fn(|_| next() as u8);
+            let length = if next() % 4 == 0 { 1 } else { MAX_STORE };
+            let input = Input {
+                sti: next() as u8,
+                memory: &memory[..length],
+                rflags: next(),
+                ..Input::default()
+            };
+            let effect = fpu.execute(op, &input, &mut out).expect("nothing pending");
+            assert!(effect.stored == 0 || effect.stored == op.writes(), "{op:?}");
+            assert!(fpu.top < 8 && fpu.control & 0xE0C0 == 0x40, "{op:?}");
+            assert_eq!(fpu.pending(), fpu.status & !fpu.control & 0x3F != 0, "{op:?}");
+        }
+    }
+}

@@ -1,0 +1,395 @@
+//! The tree of a volume: host folders laid over each other, names found without regard to case.
+//!
+//! Key types: [`Tree`], [`Node`], [`Path`]. A name is looked for in each layer from the top: first as it is written,
+//! then by its upper case in a cached list of the folder, which the folder's change time validates. Changes go to the
+//! writable layer ([`super::change`]); names deleted from lower layers are hidden ([`super::hidden`]).
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::sync::Arc;
+
+use abi::NtResult;
+use abi::status_table::*;
+use ntos::guarded::Guarded;
+use ntos::host::files::{HostFolder, HostKind, HostMetadata, Layer, status_of};
+use ntos::ustr::{UnicodeString, eq_ignore_case, fold};
+
+use super::hidden::{Hidden, MARKER};
+use super::names;
+
+/// Components of a name on the volume; none is the root.
+pub type Path = Vec<UnicodeString>;
+
+/// Folder lists kept.
+const MAX_LISTS: usize = 512;
+
+/// A layer with its place in components.
+pub(super) struct TreeLayer {
+    pub(super) at: Path,
+    pub(super) folder: Arc<dyn HostFolder>,
+    pub(super) writable: bool,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// The name in its own case.
+    pub path: Path,
+    /// The layer it is in; `None` for a folder that exists only because layers are shown beneath it.
+    pub layer: Option<usize>,
+    /// The name in that layer.
+    pub host: Vec<u8>,
+    /// Facts.
+    pub metadata: HostMetadata,
+}
+
+impl Node {
+    /// True for a directory.
+    pub fn is_directory(&self) -> bool {
+        self.metadata.kind == HostKind::Folder
+    }
+}
+
+/// The names of one host folder, by upper case.
+struct List {
+    stamp: u128,
+    inode: u64,
+    /// The stamp cannot be trusted: it was too new when the list was made.
+    recent: bool,
+    names: HashMap<UnicodeString, Vec<u8>>,
+}
+
+/// The tree of a volume.
+pub struct Tree {
+    pub(super) layers: Vec<TreeLayer>,
+    pub(super) hidden: Guarded<Hidden>,
+    lists: Guarded<HashMap<(usize, Vec<u8>), List>>,
+}
+
+/// `a\b` as components.
+pub fn components(path: &str) -> Path {
+    path.split('\\').filter(|part| !part.is_empty()).map(UnicodeString::from).collect()
+}
+
+/// Components as a name with a leading backslash.
+pub fn join(path: &[UnicodeString]) -> UnicodeString {
+    let backslash = u16::from(b'\\');
+    if path.is_empty() {
+        return UnicodeString(vec![backslash]);
+    }
+    let mut name = Vec::new();
+    for part in path {
+        name.push(backslash);
+        name.extend_from_slice(part);
+    }
+    UnicodeString(name)
+}
+
+/// True if `path` is `prefix` or beneath it.
+pub fn starts_with(path: &[UnicodeString], prefix: &[UnicodeString]) -> bool {
+    path.len() >= prefix.len() && path.iter().zip(prefix).all(|(a, b)| eq_ignore_case(a, b))
+}
+
+/// A host path with one more component.
+pub(super) fn host_join(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() {
+        return name.to_vec();
+    }
+    [folder, name].join(&b'/')
+}
+
+/// A name found in one layer.
+struct Found {
+    host: Vec<u8>,
+    /// The components beneath the layer, in their own case.
+    rest: Path,
+    metadata: HostMetadata,
+}
+
+impl Tree {
+    /// Lays folders over each other, top first.
+    pub fn new(layers: &[Layer]) -> Self {
+        let layers: Vec<TreeLayer> = layers
+            .iter()
+            .map(|layer| TreeLayer {
+                at: components(&layer.at),
+                folder: layer.folder.clone(),
+                writable: layer.writable,
+            })
+            .collect();
+        let hidden = match (layers.iter().find(|l| l.writable), layers.iter().any(|l| !l.writable))
+        {
+            (Some(upper), true) => Hidden::load(&*upper.folder),
+            _ => Hidden::default(),
+        };
+        Tree { layers, hidden: Guarded::new(hidden), lists: Guarded::default() }
+    }
+
+    /// The folder of a node's layer.
+    pub(super) fn folder(&self, layer: usize) -> NtResult<&Arc<dyn HostFolder>> {
+        Ok(&self.layers.get(layer).ok_or(STATUS_INTERNAL_ERROR)?.folder)
+    }
+
+    /// True if the guest's changes can be kept in that place.
+    pub fn is_writable(&self, path: &[UnicodeString]) -> bool {
+        self.layers.iter().any(|layer| layer.writable && starts_with(path, &layer.at))
+    }
+
+    /// Finds what a name stands for.
+    ///
+    /// `STATUS_OBJECT_NAME_NOT_FOUND` if its folder exists, `STATUS_OBJECT_PATH_NOT_FOUND` if not even that.
+    pub fn find(&self, path: &[UnicodeString]) -> NtResult<Node> {
+        if let Some(node) = self.find_any(path)? {
+            return Ok(node);
+        }
+        let Some((_, parent)) = path.split_last() else { return Err(STATUS_OBJECT_NAME_INVALID) };
+        match self.find_any(parent)? {
+            Some(node) if node.is_directory() => Err(STATUS_OBJECT_NAME_NOT_FOUND),
+            _ => Err(STATUS_OBJECT_PATH_NOT_FOUND),
+        }
+    }
+
+    fn find_any(&self, path: &[UnicodeString]) -> NtResult<Option<Node>> {
+        let mut first_error = None;
+        for index in 0..self.layers.len() {
+            match self.find_in(index, path) {
+                Ok(Some(found)) => return Ok(Some(self.node(index, path, found))),
+                Ok(None) => {}
+                Err(status) => first_error = first_error.or(Some(status)),
+            }
+        }
+        if let Some(status) = first_error {
+            return Err(status);
+        }
+        // A folder that a layer is shown beneath exists even if no host folder stands for it.
+        let shown =
+            |layer: &&TreeLayer| layer.at.len() > path.len() && starts_with(&layer.at, path);
+        let Some(layer) = self.layers.iter().find(shown) else { return Ok(None) };
+        let metadata = HostMetadata { kind: HostKind::Folder, links: 1, ..HostMetadata::default() };
+        let path = layer.at.iter().take(path.len()).cloned().collect();
+        Ok(Some(Node { path, layer: None, host: Vec::new(), metadata }))
+    }
+
+    fn node(&self, index: usize, path: &[UnicodeString], found: Found) -> Node {
+        let at = self.layers.get(index).map(|layer| layer.at.as_slice()).unwrap_or_default();
+        debug_assert!(starts_with(path, at));
+        let path = at.iter().cloned().chain(found.rest).collect();
+        Node { path, layer: Some(index), host: found.host, metadata: found.metadata }
+    }
+
+    /// Where a folder is in each layer that has it.
+    pub(super) fn folders(&self, path: &[UnicodeString]) -> Vec<(usize, Vec<u8>)> {
+        let mut folders = Vec::new();
+        for index in 0..self.layers.len() {
+            if let Ok(Some(found)) = self.find_in(index, path)
+                && found.metadata.kind == HostKind::Folder
+            {
+                folders.push((index, found.host));
+            }
+        }
+        folders
+    }
+
+    /// True if a layer that cannot be written has the name.
+    pub(super) fn is_in_lower(&self, path: &[UnicodeString]) -> bool {
+        let lower = |index: &usize| self.layers.get(*index).is_some_and(|layer| !layer.writable);
+        let mut indices = (0..self.layers.len()).filter(lower);
+        indices.any(|index| matches!(self.find_in(index, path), Ok(Some(_))))
+    }
+
+    /// The name in one layer: its host path and facts.
+    pub(super) fn host_path(
+        &self,
+        index: usize,
+        path: &[UnicodeString],
+    ) -> NtResult<Option<(Vec<u8>, HostMetadata)>> {
+        Ok(self.find_in(index, path)?.map(|found| (found.host, found.metadata)))
+    }
+
+    fn find_in(&self, index: usize, path: &[UnicodeString]) -> NtResult<Option<Found>> {
+        let Some(layer) = self.layers.get(index) else { return Ok(None) };
+        if !starts_with(path, &layer.at) || (!layer.writable && self.hidden.open().hides(path)) {
+            return Ok(None);
+        }
+        let rest = path.get(layer.at.len()..).unwrap_or_default();
+        self.walk(index, &*layer.folder, rest)
+    }
+
+    /// The name as it is written, else its last component by upper case in the folder that holds it.
+    fn walk(
+        &self,
+        index: usize,
+        folder: &dyn HostFolder,
+        rest: &[UnicodeString],
+    ) -> NtResult<Option<Found>> {
+        let mut host = Vec::new();
+        for part in rest {
+            let Some(name) = names::to_host(part) else { return Ok(None) };
+            host = host_join(&host, &name);
+        }
+        if host == MARKER {
+            return Ok(None);
+        }
+        match folder.metadata(&host) {
+            Ok(metadata) => return Ok(Some(Found { host, rest: rest.to_vec(), metadata })),
+            Err(error) => match error.kind() {
+                ErrorKind::NotFound | ErrorKind::NotADirectory => {}
+                // A link that leads out of the volume, or in a circle.
+                ErrorKind::CrossesDevices => return Err(STATUS_ACCESS_DENIED),
+                _ => return Err(status_of(&error)),
+            },
+        }
+        let Some((last, parents)) = rest.split_last() else { return Ok(None) };
+        let Some(parent) = self.walk(index, folder, parents)? else { return Ok(None) };
+        if parent.metadata.kind != HostKind::Folder {
+            return Ok(None);
+        }
+        let Some(name) = self.name_in(index, folder, &parent, &fold(last)) else { return Ok(None) };
+        let host = host_join(&parent.host, &name);
+        if host == MARKER {
+            return Ok(None);
+        }
+        match folder.metadata(&host) {
+            Ok(metadata) => {
+                let mut rest = parent.rest;
+                rest.push(UnicodeString(names::from_host(&name)));
+                Ok(Some(Found { host, rest, metadata }))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The host's spelling of a name in a folder.
+    fn name_in(
+        &self,
+        index: usize,
+        folder: &dyn HostFolder,
+        parent: &Found,
+        folded: &UnicodeString,
+    ) -> Option<Vec<u8>> {
+        let key = (index, parent.host.clone());
+        let mut lists = self.lists.open();
+        if let Some(list) = lists.get(&key)
+            && list.stamp == parent.metadata.change_stamp
+            && list.inode == parent.metadata.inode
+            && !list.recent
+        {
+            return list.names.get(folded).cloned();
+        }
+        let entries = folder.list(&parent.host).ok()?;
+        let mut names = HashMap::with_capacity(entries.len());
+        for entry in entries {
+            let name = fold(&names::from_host(&entry.name));
+            names.entry(name).or_insert(entry.name);
+        }
+        let found = names.get(folded).cloned();
+        if lists.len() >= MAX_LISTS {
+            lists.clear();
+        }
+        let HostMetadata { change_stamp: stamp, inode, recent, .. } = parent.metadata;
+        lists.insert(key, List { stamp, inode, recent, names });
+        found
+    }
+
+    /// Keeps a folder's cached list right after a change of our own.
+    pub(super) fn changed(&self, index: usize, host: &[u8], added: bool) {
+        let (folder_path, name) = match host.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => (host.get(..slash), host.get(slash + 1..)),
+            None => (Some(&b""[..]), Some(host)),
+        };
+        let (folder_path, name) = (folder_path.unwrap_or_default(), name.unwrap_or_default());
+        let key = (index, folder_path.to_vec());
+        let mut lists = self.lists.open();
+        let Some(list) = lists.get_mut(&key) else { return };
+        let metadata = self.layers.get(index).and_then(|l| l.folder.metadata(folder_path).ok());
+        let Some(metadata) = metadata else {
+            lists.remove(&key);
+            return;
+        };
+        let folded = fold(&names::from_host(name));
+        if added {
+            list.names.entry(folded).or_insert_with(|| name.to_vec());
+        } else if list.names.get(&folded).is_some_and(|known| known == name) {
+            // Another name may differ in case alone: the next lookup lists again.
+            lists.remove(&key);
+            return;
+        }
+        // What is in the list now is what this change left, so the stamp counts however new it is.
+        list.stamp = metadata.change_stamp;
+        list.inode = metadata.inode;
+        list.recent = false;
+    }
+
+    /// Forgets the lists of a folder and of everything beneath it: it was renamed or removed.
+    pub(super) fn forget(&self, index: usize, host: &[u8]) {
+        let beneath = [host, b"/"].concat();
+        self.lists.open().retain(|(layer, path), _| {
+            *layer != index || (path != host && !path.starts_with(&beneath))
+        });
+    }
+
+    /// The names in a folder that `shows` selects, all layers merged, with facts; not sorted.
+    pub fn list(
+        &self,
+        path: &[UnicodeString],
+        shows: impl Fn(&[u16]) -> bool,
+    ) -> NtResult<Vec<(UnicodeString, HostMetadata)>> {
+        let mut all: Vec<(UnicodeString, HostMetadata)> = Vec::new();
+        let mut seen: HashMap<UnicodeString, usize> = HashMap::new();
+        let folders = self.folders(path);
+        let many = folders.len() > 1;
+        for (index, host) in folders {
+            let Some(layer) = self.layers.get(index) else { continue };
+            let entries = layer.folder.list(&host).map_err(|error| status_of(&error))?;
+            let (mut wanted, mut units) = (Vec::new(), Vec::new());
+            for entry in entries {
+                if entry.kind == HostKind::Other || (host.is_empty() && entry.name == MARKER) {
+                    continue;
+                }
+                let name = UnicodeString(names::from_host(&entry.name));
+                if !shows(&name) || self.is_hidden_child(layer, path, &name) {
+                    continue;
+                }
+                if many && seen.get(&name.folded()).is_some_and(|layer| *layer < index) {
+                    continue;
+                }
+                seen.insert(name.folded(), index);
+                wanted.push(entry.name);
+                units.push(name);
+            }
+            let metadata = layer.folder.list_metadata(&host, &wanted);
+            for (at, metadata) in metadata.map_err(|error| status_of(&error))? {
+                if metadata.kind != HostKind::Other
+                    && let Some(name) = units.get(at)
+                {
+                    all.push((name.clone(), metadata));
+                }
+            }
+        }
+        for layer in &self.layers {
+            let beneath = layer.at.len() > path.len() && starts_with(&layer.at, path);
+            let Some(name) = layer.at.get(path.len()).filter(|name| beneath && shows(name)) else {
+                continue;
+            };
+            if seen.insert(name.folded(), usize::MAX).is_none() {
+                let child: Path = path.iter().chain([name]).cloned().collect();
+                all.push((name.clone(), self.find(&child)?.metadata));
+            }
+        }
+        Ok(all)
+    }
+
+    fn is_hidden_child(
+        &self,
+        layer: &TreeLayer,
+        path: &[UnicodeString],
+        name: &UnicodeString,
+    ) -> bool {
+        let hidden = self.hidden.open();
+        if layer.writable || hidden.is_empty() {
+            return false;
+        }
+        let child: Path = path.iter().chain([name]).cloned().collect();
+        hidden.hides(&child)
+    }
+}

@@ -1,0 +1,132 @@
+//! The standard streams of the process as files.
+//!
+//! A terminal or pipe shows itself as a pipe, a redirected file as a disk file, a closed stream as the null device:
+//! what `GetFileType` then says is what the C runtimes expect. Console controls fail with `STATUS_NOT_SUPPORTED`, so
+//! that programs use `NtWriteFile`.
+
+use std::sync::Arc;
+
+use abi::NtResult;
+use abi::io::*;
+use abi::ob::OBJ_INHERIT;
+use abi::status_table::*;
+use ntos::Kernel;
+use ntos::host::files::status_of;
+use ntos::host::{Stream, StreamKind};
+use ntos::io::device::{Created, Device, Driver, FILE_ACCESS, OpenFile, add_device};
+use ntos::io::file::create_object;
+use ntos::io::irp::{IoResult, Irp, Outcome, Request};
+use ntos::io::{CreateRequest, FileFacts, FileObject, wait_for_stream};
+use ntos::ob::{HandleEntry, HandleTable, ObRef};
+use ntos::ustr::UnicodeString;
+
+/// Bytes taken from the host or the guest at a time.
+const PIECE: usize = 0x1_0000;
+
+/// The driver: its device has no name that can be opened.
+struct Streams;
+
+/// An open standard stream.
+struct StreamFile {
+    stream: Stream,
+    kind: StreamKind,
+}
+
+/// Opens a standard stream: a synchronous file object to enter in the first process's handle table.
+pub fn open(k: &mut Kernel, stream: Stream) -> NtResult<ObRef<FileObject>> {
+    let kind = k.host.stream_kind(stream);
+    let device_type = match kind {
+        StreamKind::Terminal | StreamKind::Pipe => FILE_DEVICE_NAMED_PIPE,
+        StreamKind::File => FILE_DEVICE_DISK,
+        StreamKind::Null => FILE_DEVICE_NULL,
+    };
+    let device = add_device(k, "", device_type, 0, Arc::new(Streams))?;
+    let file = Box::new(StreamFile { stream, kind });
+    create_object(k, &device, file, FILE_SYNCHRONOUS_IO_NONALERT)
+}
+
+/// Opens a standard stream in a handle table: the handle is inherited by child processes.
+pub fn open_standard(k: &mut Kernel, handles: &mut HandleTable, stream: Stream) -> NtResult<u64> {
+    let access = match stream {
+        Stream::Input => FILE_ACCESS.read,
+        Stream::Output | Stream::Error => FILE_ACCESS.write | FILE_READ_ATTRIBUTES,
+    };
+    let file = open(k, stream)?;
+    handles.insert(HandleEntry { object: file, access, attributes: OBJ_INHERIT })
+}
+
+impl Driver for Streams {
+    fn name(&self) -> &'static str {
+        "stream"
+    }
+
+    fn create(
+        &self,
+        _k: &mut Kernel,
+        _device: &ObRef<Device>,
+        _request: &CreateRequest,
+    ) -> NtResult<Created> {
+        Err(STATUS_OBJECT_NAME_NOT_FOUND)
+    }
+}
+
+impl OpenFile for StreamFile {
+    fn name(&self) -> UnicodeString {
+        UnicodeString::from(match self.stream {
+            Stream::Input => "\\StandardInput",
+            Stream::Output => "\\StandardOutput",
+            Stream::Error => "\\StandardError",
+        })
+    }
+
+    fn read(&self, k: &mut Kernel, irp: &Arc<Irp>) -> IoResult {
+        let Request::Read { buffer, .. } = &irp.request else {
+            return Err(STATUS_INVALID_DEVICE_REQUEST);
+        };
+        if buffer.len == 0 {
+            return Outcome::ok(0);
+        }
+        let mut bytes = vec![0; buffer.len.min(PIECE)];
+        match k.host.stream_read(self.stream, &mut bytes) {
+            Ok(Some(0)) if self.kind == StreamKind::Pipe => Err(STATUS_PIPE_BROKEN),
+            Ok(Some(0)) => Err(STATUS_END_OF_FILE),
+            Ok(Some(count)) => {
+                buffer.write(k, 0, bytes.get(..count).unwrap_or_default())?;
+                Outcome::ok(count as u64)
+            }
+            Ok(None) => {
+                wait_for_stream(k, self.stream, irp);
+                Ok(Outcome::Pending)
+            }
+            Err(error) => Err(status_of(&error)),
+        }
+    }
+
+    fn write(&self, k: &mut Kernel, irp: &Arc<Irp>) -> IoResult {
+        let Request::Write { buffer, .. } = &irp.request else {
+            return Err(STATUS_INVALID_DEVICE_REQUEST);
+        };
+        let mut piece = vec![0; buffer.len.min(PIECE)];
+        let mut done = 0;
+        while done < buffer.len {
+            let count = piece.len().min(buffer.len - done);
+            let part = piece.get_mut(..count).unwrap_or_default();
+            buffer.read(k, done, part)?;
+            k.host.stream_write(self.stream, part).map_err(|error| status_of(&error))?;
+            done += count;
+        }
+        Outcome::ok(done as u64)
+    }
+
+    fn device_control(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
+        Err(STATUS_NOT_SUPPORTED)
+    }
+
+    fn flush(&self, _k: &mut Kernel) -> NtResult<()> {
+        Ok(())
+    }
+
+    fn facts(&self, _k: &mut Kernel) -> NtResult<FileFacts> {
+        Ok(FileFacts { attributes: FILE_ATTRIBUTE_NORMAL, links: 1, ..FileFacts::default() })
+    }
+}

@@ -1,3 +1,0 @@
-//! Services.
-
-crate::service_table! { SERVICES: }
