@@ -1,23 +1,31 @@
 //! The long differential test: `--cases N` random cases, `--singles N` cases of each form, from `--seed S`, on
-//! `--threads T`. Prints what differs, and fails if anything does.
+//! `--threads T`, of `--bits` 64 or 32, and `--only` the forms whose name has a word in it. Prints what differs, and fails if anything does.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
 use cpu_oracle::generate::Generator;
 use cpu_oracle::hunt::{self, Findings};
-use cpu_oracle::{EmulatedCpu, HostCpu, catalog};
+use cpu_oracle::{EmulatedCpu, HostCpu, Mode, catalog};
 
 struct Options {
     cases: u64,
     singles: usize,
     seed: u64,
     threads: u64,
+    mode: Mode,
     only: Option<String>,
 }
 
 fn options() -> Result<Options, String> {
-    let mut options = Options { cases: 10_000_000, singles: 0, seed: 1, threads: 1, only: None };
+    let mut options = Options {
+        cases: 10_000_000,
+        singles: 0,
+        seed: 1,
+        threads: 1,
+        mode: Mode::Long,
+        only: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(name) = words.next() {
         let value = words.next().ok_or(format!("{name} needs a value"))?;
@@ -27,6 +35,13 @@ fn options() -> Result<Options, String> {
             "--singles" => options.singles = number()? as usize,
             "--seed" => options.seed = number()?,
             "--threads" => options.threads = number()?.max(1),
+            "--bits" => {
+                options.mode = match number()? {
+                    32 => Mode::Compatibility,
+                    64 => Mode::Long,
+                    _ => return Err("--bits is 32 or 64".to_owned()),
+                };
+            }
             "--only" => options.only = Some(value),
             _ => return Err(format!("{name} is not an option")),
         }
@@ -35,11 +50,12 @@ fn options() -> Result<Options, String> {
 }
 
 fn work(options: &Options, thread: u64) -> std::io::Result<Findings> {
-    let mut codes = catalog::generated();
+    let mut codes = catalog::generated(options.mode);
     if let Some(only) = &options.only {
         codes.retain(|code| format!("{code:?}").contains(only.as_str()));
     }
-    let mut generator = Generator::new(options.seed.wrapping_add(thread << 32), codes);
+    let mut generator =
+        Generator::new(options.seed.wrapping_add(thread << 32), options.mode, codes);
     let (mut host, mut emulated) = (HostCpu::start()?, EmulatedCpu::new());
     let mut findings =
         hunt::hunt_singles(&mut generator, &mut host, &mut emulated, options.singles)?;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use cpu_oracle::{Ending, HostCpu, catalog, generate::Generator};
+use cpu_oracle::{Ending, HostCpu, Mode, catalog, generate::Generator};
 
 fn main() -> std::io::Result<()> {
-    let mut generator = Generator::new(1, catalog::generated());
+    let mut generator = Generator::new(1, Mode::Long, catalog::generated(Mode::Long));
     let mut host = HostCpu::start()?;
     host.set_background(&generator.background());
     let mut total: BTreeMap<String, u64> = BTreeMap::new();

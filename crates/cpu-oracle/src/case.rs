@@ -15,6 +15,34 @@ pub const MAX_POKES: usize = 24;
 /// Most changed eight-byte words an outcome lists; the hash covers all.
 pub const MAX_CHANGES: usize = 96;
 
+/// What the code of a case is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Mode {
+    /// 64-bit code.
+    #[default]
+    Long,
+    /// 32-bit code in compatibility mode.
+    Compatibility,
+}
+
+impl Mode {
+    /// 64 or 32.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Mode::Long => 64,
+            Mode::Compatibility => 32,
+        }
+    }
+
+    /// Where the code arrives when it has finished.
+    pub const fn exit(self) -> u64 {
+        match self {
+            Mode::Long => layout::EXIT,
+            Mode::Compatibility => layout::EXIT_32,
+        }
+    }
+}
+
 /// Registers that user-mode code sees.
 #[repr(C, align(16))]
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, PartialEq, Eq)]
@@ -157,7 +185,9 @@ pub struct Case {
     /// Entries of `pokes` in use.
     pub poke_count: u32,
     /// Not zero when the code changes itself, so that all of the code pages must be put back.
-    pub rewrites_code: u64,
+    pub rewrites_code: u32,
+    /// Not zero for 32-bit code.
+    compatibility: u32,
     /// The code, closing jump to [`layout::EXIT`] included.
     pub code: [u8; MAX_CODE],
     /// What memory holds beyond the background.
@@ -165,18 +195,29 @@ pub struct Case {
 }
 
 impl Case {
-    /// A case of `code` from `state`, closed by a jump to [`layout::EXIT`]. Code that is too long is cut.
+    /// A case of 64-bit `code` from `state`, closed by a jump to [`layout::EXIT`]. Code that is too long is cut.
     pub fn new(state: State, code: &[u8]) -> Self {
+        Self::with_mode(state, code, Mode::Long)
+    }
+
+    /// A case of `code` from `state`, closed by a jump to [`Mode::exit`]. Code that is too long is cut.
+    pub fn with_mode(state: State, code: &[u8], mode: Mode) -> Self {
         let mut case = Self::new_zeroed();
         case.state = state;
+        case.compatibility = (mode == Mode::Compatibility).into();
         let len = code.len().min(MAX_CODE - 5);
         case.code[..len].copy_from_slice(&code[..len]);
         let next = state.rip.wrapping_add(len as u64 + 5);
         case.code[len] = 0xE9;
         case.code[len + 1..len + 5]
-            .copy_from_slice(&(layout::EXIT.wrapping_sub(next) as u32).to_le_bytes());
+            .copy_from_slice(&(mode.exit().wrapping_sub(next) as u32).to_le_bytes());
         case.code_len = len as u32 + 5;
         case
+    }
+
+    /// What the code is.
+    pub fn mode(&self) -> Mode {
+        if self.compatibility == 0 { Mode::Long } else { Mode::Compatibility }
     }
 
     /// The code, closing jump included.

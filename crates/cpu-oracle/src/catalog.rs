@@ -4,7 +4,9 @@
 //! is generated, also what is privileged and faults there; a form that cannot be compared with the host has its reason
 //! in [`EXCLUDED`].
 
-use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic};
+use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic, OpCodeOperandKind};
+
+use crate::case::Mode;
 
 /// Why a whole mnemonic is not compared with the host.
 pub const EXCLUDED: &[(&[Mnemonic], &str)] = &[
@@ -33,6 +35,8 @@ pub const EXCLUDED: &[(&[Mnemonic], &str)] = &[
     ),
     (
         &[
+            Mnemonic::Lds,
+            Mnemonic::Les,
             Mnemonic::Lss,
             Mnemonic::Lfs,
             Mnemonic::Lgs,
@@ -91,13 +95,24 @@ const FEATURES: &[CpuidFeature] = &[
 pub const NOT_IN_V2: &str = "not in x86-64-v2";
 
 /// Why a form is not compared with the host, if it is not.
-pub fn exclusion(code: Code) -> Option<&'static str> {
+pub fn exclusion(code: Code, mode: Mode) -> Option<&'static str> {
     let op = code.op_code();
     if !op.is_instruction() {
         return Some("not an instruction");
     }
-    if op.encoding() != EncodingKind::Legacy || !op.mode64() {
-        return Some("not an instruction of 64-bit mode without VEX");
+    let in_mode = match mode {
+        Mode::Long => op.mode64(),
+        Mode::Compatibility => op.mode32(),
+    };
+    if op.encoding() != EncodingKind::Legacy || !in_mode {
+        return Some("not an instruction of this mode without VEX");
+    }
+    if op
+        .op_kinds()
+        .iter()
+        .any(|kind| matches!(kind, OpCodeOperandKind::farbr2_2 | OpCodeOperandKind::farbr4_2))
+    {
+        return Some("changes the code segment");
     }
     if op.fwait() {
         return Some("two instructions: wait, then the form without wait");
@@ -145,18 +160,32 @@ pub fn exclusion(code: Code) -> Option<&'static str> {
         Code::Mov_Sreg_rm16 | Code::Mov_Sreg_r32m16 | Code::Mov_Sreg_r64m16 => {
             Some("reads the host kernel's descriptor table")
         }
-        Code::Popw_FS | Code::Popq_FS | Code::Popw_GS | Code::Popq_GS => {
-            Some("reads the host kernel's descriptor table")
-        }
+        Code::Popw_DS
+        | Code::Popd_DS
+        | Code::Popw_ES
+        | Code::Popd_ES
+        | Code::Popw_SS
+        | Code::Popd_SS
+        | Code::Popd_FS
+        | Code::Popd_GS
+        | Code::Popw_FS
+        | Code::Popq_FS
+        | Code::Popw_GS
+        | Code::Popq_GS => Some("reads the host kernel's descriptor table"),
         Code::Movsxd_r16_rm16 => Some("AMD's processors read 32 bits, Intel's 16"),
+        Code::Reservednop_rm16_r16_0F0D
+        | Code::Reservednop_rm32_r32_0F0D
+        | Code::Reservednop_rm64_r64_0F0D => {
+            Some("with a register, AMD's processors refuse it and Intel's do nothing")
+        }
         Code::Bswap_r16 => Some("undefined result"),
         _ => None,
     }
 }
 
-/// Every form that is generated.
-pub fn generated() -> Vec<Code> {
-    Code::values().filter(|&code| exclusion(code).is_none()).collect()
+/// Every form that is generated in a mode.
+pub fn generated(mode: Mode) -> Vec<Code> {
+    Code::values().filter(|&code| exclusion(code, mode).is_none()).collect()
 }
 
 #[cfg(test)]
@@ -165,7 +194,7 @@ mod tests {
 
     #[test]
     fn the_catalog_has_all_families() {
-        let all = generated();
+        let all = generated(Mode::Long);
         for code in [
             Code::Add_rm64_r64,
             Code::Fadd_m64fp,

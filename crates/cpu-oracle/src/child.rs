@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use libc::{c_int, c_void};
 
-use crate::case::{Ending, MAX_CODE, Outcome};
+use crate::case::{Ending, MAX_CODE, Mode, Outcome};
 use crate::layout::{self, CODE, CODE_LEN, EXIT, FILLER, PAGE, SPACE};
 use crate::ring::{BATCH, Ring};
 use crate::trampoline::{self, CONTROL, Control};
@@ -71,7 +71,8 @@ unsafe fn set_up() -> Option<*mut u8> {
         ptr::write_bytes(writable.add(CODE_OFFSET), FILLER, CODE_LEN as usize);
 
         let exit = map(Some(EXIT), PAGE as usize, read | write, -1, 0)?;
-        ptr::copy_nonoverlapping(trampoline::exit_page().as_ptr(), exit, 16);
+        let jumps = trampoline::exit_page();
+        ptr::copy_nonoverlapping(jumps.as_ptr(), exit, jumps.len());
         if libc::mprotect(exit.cast(), PAGE as usize, read | execute) != 0 {
             return None;
         }
@@ -235,6 +236,11 @@ unsafe fn run_case(ring: *mut Ring, index: usize, writable: *mut u8) {
 
         let control = control();
         (*control).input = (*case).state;
+        (*control).first_jump = match (*case).mode() {
+            Mode::Long => (*case).state.rip,
+            Mode::Compatibility => trampoline::far_jump as *const () as u64,
+        };
+        (*control).far_pointer = [(*case).state.rip as u32, trampoline::USER_CODE_32];
         (*control).outcome = outcome as u64;
         (*control).current_case = (*control).current_case.wrapping_add(1);
         ptr::addr_of_mut!((*control).in_guest).write_volatile(1);
@@ -243,7 +249,7 @@ unsafe fn run_case(ring: *mut Ring, index: usize, writable: *mut u8) {
         restore_segments();
         if abandoned == 0 {
             (*outcome).state = ptr::addr_of!((*control).output).read_volatile();
-            (*outcome).state.rip = EXIT;
+            (*outcome).state.rip = (*case).mode().exit();
             if (*control).fsgsbase == 0 {
                 (*outcome).state.fs_base = (*case).state.fs_base;
                 (*outcome).state.gs_base = (*case).state.gs_base;

@@ -4,17 +4,18 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use cpu::{Clock, CpuState, Engine, Exit, Interpreter, Segment};
+use cpu::{Clock, CpuState, Engine, Exit, Interpreter, Segment, seg_attr, selector};
 use guest_mem::{GuestRam, PageTables, Pfn, Pte, Va};
 
-use crate::case::{Case, Ending, MAX_CHANGES, Outcome, State};
+use crate::case::{Case, Ending, MAX_CHANGES, Mode, Outcome, State};
 use crate::hunt::Subject;
 use crate::layout::{self, CODE, CODE_LEN, EXIT, FILLER, PAGE, READ_ONLY, SPACE, STACK};
 use crate::trampoline::{self, exit_address};
 
 /// Instructions after which a case is given up.
 const FUEL: u64 = 200_000;
-/// Index of FS and GS in [`CpuState::seg`].
+/// Indices of CS, FS and GS in [`CpuState::seg`].
+const CS: usize = 1;
 const FS: usize = 4;
 const GS: usize = 5;
 
@@ -102,11 +103,14 @@ impl EmulatedCpu {
         }
     }
 
-    fn load(&self, state: &State) -> Option<CpuState> {
+    fn load(&self, state: &State, mode: Mode) -> Option<CpuState> {
         let mut cpu = self.template.clone();
         cpu.gpr = state.gpr;
         cpu.rip = state.rip;
         cpu.rflags = state.rflags;
+        if mode == Mode::Compatibility {
+            cpu.seg[CS] = Segment::flat(selector::USER_CODE32, seg_attr::CODE32_USER);
+        }
         cpu.seg[FS].base = state.fs_base;
         cpu.seg[GS].base = state.gs_base;
         // Refused only for reserved bits of MXCSR, which no case starts with.
@@ -130,7 +134,7 @@ impl Subject for EmulatedCpu {
 
     fn run(&mut self, case: &Case) -> Outcome {
         let mut outcome = Outcome::none();
-        let Some(mut cpu) = self.load(&case.state) else {
+        let Some(mut cpu) = self.load(&case.state, case.mode()) else {
             outcome.set_ending(Ending::Unsupported);
             return outcome;
         };
@@ -161,7 +165,7 @@ impl Subject for EmulatedCpu {
         let ending = match exit {
             // The jump on the exit page leads to where only the host has code.
             Some(Exit::Exception { vector: 13 | 14, .. }) if cpu.rip == exit_address() => {
-                outcome.state.rip = EXIT;
+                outcome.state.rip = case.mode().exit();
                 Ending::Finished
             }
             Some(Exit::Interrupt { vector, .. }) => fault(vector, 0),

@@ -1,6 +1,6 @@
 //! Makes random cases: programs of one to eight instructions and raw bytes, with inputs that make them do something.
 //!
-//! Key type: [`Generator`]. A program is made instruction by instruction ([`crate::maker`]) from the forms of
+//! Key type: [`Generator`]. A program is made instruction by instruction (`maker.rs`) from the forms of
 //! [`crate::catalog`], sometimes run in a loop, sometimes changing its own code. Its inputs are registers and memory
 //! values that suit it, so that pointers point into the case's memory and divisions rarely overflow. The same seed
 //! gives the same cases.
@@ -10,6 +10,7 @@ use iced_x86::{
     MemoryOperand, Mnemonic, OpKind, Register,
 };
 
+use crate::case::Mode;
 use crate::compare::{STORES_POINTERS, TRANSCENDENTAL};
 use crate::flags::{FlagsState, flag_effects};
 use crate::generated::Generated;
@@ -21,6 +22,7 @@ use crate::values::Rng;
 /// Makes cases from a seed.
 pub struct Generator {
     rng: Rng,
+    mode: Mode,
     codes: Vec<Code>,
     /// Those of `codes` that programs are mostly made of, for which engines have special paths.
     common: Vec<Code>,
@@ -32,14 +34,21 @@ const RAW_PERCENT: u64 = 12;
 const COMMON_PERCENT: u64 = 40;
 
 impl Generator {
-    /// A generator over the given forms.
-    pub fn new(seed: u64, codes: Vec<Code>) -> Self {
+    /// A generator of code of a mode over the given forms.
+    pub fn new(seed: u64, mode: Mode, codes: Vec<Code>) -> Self {
         let mut allowed = vec![false; Code::values().len()];
         for &code in &codes {
             allowed[code as usize] = true;
         }
         let common = codes.iter().copied().filter(is_common).collect();
-        Self { rng: Rng::new(seed), codes, common, allowed, info: InstructionInfoFactory::new() }
+        Self {
+            rng: Rng::new(seed),
+            mode,
+            codes,
+            common,
+            allowed,
+            info: InstructionInfoFactory::new(),
+        }
     }
 
     /// The forms it uses.
@@ -86,8 +95,9 @@ impl Generator {
     }
 
     fn sequence(&mut self, count: usize, only: Option<Code>) -> Option<Generated> {
-        let mut maker = Maker::new(self.rng.bits());
-        let mut program = Program { ip: self.place(), steps: Vec::with_capacity(count) };
+        let mut maker = Maker::new(self.rng.bits(), self.mode);
+        let mut program =
+            Program { mode: self.mode, ip: self.place(), steps: Vec::with_capacity(count) };
         let mut flags = FlagsState::default();
         while program.steps.len() < count {
             let at = program.steps.len();
@@ -144,11 +154,15 @@ impl Generator {
 
     /// Adds a load of an immediate, and a store elsewhere that changes the immediate.
     fn add_patch(&mut self, program: &mut Program, maker: &mut Maker) {
-        let register = Register::EAX + maker.destination().number() as u32;
+        let Some(register) = maker.unused(self.rng.bits()) else { return };
+        let register = Register::EAX + register.number() as u32;
         let value = self.rng.bits() as u32;
         let Ok(victim) = Instruction::with2(Code::Mov_r32_imm32, register, value) else { return };
         let code = self.rng.pick(&[Code::Mov_rm8_imm8, Code::Mov_rm16_imm16, Code::Mov_rm32_imm32]);
-        let place = MemoryOperand::with_base_displ(Register::RIP, layout::DATA as i64);
+        let place = match self.mode {
+            Mode::Long => MemoryOperand::with_base_displ(Register::RIP, layout::DATA as i64),
+            Mode::Compatibility => MemoryOperand::with_displ(layout::DATA, 4),
+        };
         let value = self.rng.bits() as i32 & if code == Code::Mov_rm8_imm8 { 0xFF } else { 0xFFFF };
         let Ok(store) = Instruction::with2(code, place, value) else { return };
         let steps = program.steps.len();
@@ -177,9 +191,15 @@ impl Generator {
             return;
         }
         let times = 2 + self.rng.below(30);
-        let Some(counter) = maker.counter(times) else { return };
-        let Ok(count) = Instruction::with1(Code::Dec_rm64, counter) else { return };
-        let Ok(back) = Instruction::with_branch(Code::Jne_rel32_64, 0) else { return };
+        let Some(counter) = maker.unused(times) else { return };
+        let (decrement, branch, counter) = match self.mode {
+            Mode::Long => (Code::Dec_rm64, Code::Jne_rel32_64, counter),
+            Mode::Compatibility => {
+                (Code::Dec_r32, Code::Jne_rel32_32, Register::EAX + counter.number() as u32)
+            }
+        };
+        let Ok(count) = Instruction::with1(decrement, counter) else { return };
+        let Ok(back) = Instruction::with_branch(branch, 0) else { return };
         let straight = program.steps.len();
         program.steps.push(Step::new(count));
         program.steps.push(Step { target: Some(0), ..Step::new(back) });
@@ -198,7 +218,7 @@ impl Generator {
             ]);
             bytes.push(prefix);
         }
-        if rng.chance(50) {
+        if self.mode == Mode::Long && rng.chance(50) {
             bytes.push(0x40 | rng.below(16) as u8);
         }
         match rng.below(8) {
@@ -209,7 +229,7 @@ impl Generator {
         }
         bytes.extend((0..14).map(|_| rng.bits() as u8));
         let ip = self.place();
-        let mut decoder = Decoder::with_ip(64, &bytes, ip, DecoderOptions::NONE);
+        let mut decoder = Decoder::with_ip(self.mode.bits(), &bytes, ip, DecoderOptions::NONE);
         let instruction = decoder.decode();
         let length = instruction.len();
         if instruction.code() == Code::INVALID {
@@ -220,11 +240,20 @@ impl Generator {
         } else if !self.allowed[instruction.code() as usize] {
             return None;
         }
-        let mut prefixes = bytes.iter().take_while(|byte| is_prefix(**byte));
+        let mut prefixes = bytes.iter().take_while(|byte| is_prefix(self.mode, **byte));
         if instruction.flow_control() != FlowControl::Next
             && prefixes.any(|prefix| matches!(prefix, 0x66 | 0xF2 | 0xF3))
         {
             // What these prefixes do to near branches differs between vendors.
+            return None;
+        }
+        if self.mode == Mode::Compatibility
+            && bytes
+                .iter()
+                .take_while(|b| is_prefix(self.mode, **b))
+                .any(|b| matches!(b, 0x64 | 0x65))
+        {
+            // FS and GS hold null selectors on the host.
             return None;
         }
         if is_near_branch(&instruction) {
@@ -237,7 +266,7 @@ impl Generator {
         if ip + bytes.len() as u64 + 5 > CODE + 2 * PAGE {
             return None;
         }
-        let mut maker = Maker::new(self.rng.bits());
+        let mut maker = Maker::new(self.rng.bits(), self.mode);
         let (undefined, _) = flag_effects(&instruction);
         if instruction.code() != Code::INVALID && !maker.prepare(&instruction, false) {
             return None;
@@ -253,7 +282,7 @@ impl Generator {
 
     /// Encodings that are invalid by a rule, not for want of a meaning: a LOCK prefix where it is refused.
     fn is_surely_invalid(&self, bytes: &[u8]) -> bool {
-        let mut decoder = Decoder::new(64, bytes, DecoderOptions::NO_INVALID_CHECK);
+        let mut decoder = Decoder::new(self.mode.bits(), bytes, DecoderOptions::NO_INVALID_CHECK);
         let instruction = decoder.decode();
         instruction.has_lock_prefix()
             && self.allowed[instruction.code() as usize]
@@ -293,8 +322,9 @@ fn is_common(code: &Code) -> bool {
 }
 
 /// Legacy and REX prefixes.
-fn is_prefix(byte: u8) -> bool {
-    matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x40..=0x4F | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
+fn is_prefix(mode: Mode, byte: u8) -> bool {
+    let rex = mode == Mode::Long && (0x40..=0x4F).contains(&byte);
+    rex || matches!(byte, 0x26 | 0x2E | 0x36 | 0x3E | 0x64..=0x67 | 0xF0 | 0xF2 | 0xF3)
 }
 
 fn is_canonical(address: u64) -> bool {
@@ -316,7 +346,7 @@ mod tests {
 
     #[test]
     fn every_form_can_be_made() {
-        let mut generator = Generator::new(5, catalog::generated());
+        let mut generator = Generator::new(5, Mode::Long, catalog::generated(Mode::Long));
         for code in generator.codes().to_vec() {
             let made = generator.single(code).unwrap_or_else(|| panic!("{code:?} cannot be made"));
             assert_eq!(made.codes(), [code]);
@@ -326,7 +356,7 @@ mod tests {
     #[test]
     fn a_seed_gives_the_same_cases() {
         let make = || {
-            let mut generator = Generator::new(9, catalog::generated());
+            let mut generator = Generator::new(9, Mode::Long, catalog::generated(Mode::Long));
             (0..200).map(|_| generator.case().case.code().to_vec()).collect::<Vec<_>>()
         };
         assert_eq!(make(), make());
@@ -334,7 +364,7 @@ mod tests {
 
     #[test]
     fn undefined_flags_are_not_read() {
-        let mut generator = Generator::new(11, catalog::generated());
+        let mut generator = Generator::new(11, Mode::Long, catalog::generated(Mode::Long));
         for _ in 0..2000 {
             let made = generator.case();
             let Some(program) = &made.program else { continue };

@@ -18,7 +18,7 @@ pub struct Generated {
     pub case: Case,
     /// The instructions; `None` when the case is raw bytes.
     pub program: Option<Program>,
-    /// iced's flag bits ([`RflagsBits`]) that have no defined value at the end.
+    /// iced's flag bits ([`iced_x86::RflagsBits`]) that have no defined value at the end.
     pub undefined_at_end: u32,
     /// iced's flag bits that have no defined value somewhere on the way.
     pub undefined_ever: u32,
@@ -27,7 +27,7 @@ pub struct Generated {
 impl Generated {
     /// The same case with another program and start.
     pub fn with_program(&self, program: Program, state: State, code: &[u8]) -> Self {
-        let mut case = Case::new(state, code);
+        let mut case = Case::with_mode(state, code, program.mode);
         case.pokes = self.case.pokes;
         case.poke_count = self.case.poke_count;
         case.rewrites_code = self.case.rewrites_code;
@@ -47,7 +47,7 @@ impl Generated {
             Some(program) => program.steps.iter().map(|step| step.instruction).collect(),
             None => {
                 let mut decoder = Decoder::with_ip(
-                    64,
+                    self.case.mode().bits(),
                     self.case.body(),
                     self.case.state.rip,
                     DecoderOptions::NONE,

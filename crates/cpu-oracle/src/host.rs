@@ -1,6 +1,6 @@
 //! [`HostCpu`]: the host's processor, running cases in a confined child process.
 //!
-//! Batches travel through shared memory ([`crate::ring`]); the child ([`crate::child`]) may run one batch while the
+//! Batches travel through shared memory (`ring.rs`); the child (`child.rs`) may run one batch while the
 //! caller works on another. A child that dies is replaced, and the case that killed it reads
 //! [`crate::Ending::Crashed`].
 
@@ -200,7 +200,7 @@ impl Drop for Pending<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::{Ending, State};
+    use crate::case::{Ending, Mode, State};
     use crate::layout::{CODE, DATA, EXIT, PAGE, READ_ONLY, STACK};
 
     fn run(code: &[u8], set: impl FnOnce(&mut State)) -> Outcome {
@@ -310,6 +310,26 @@ mod tests {
         let outcome = host.run_one(&case).unwrap();
         assert_eq!(outcome.state.gpr[0], 0x0302_0100);
         assert_eq!(outcome.changes().len(), 1);
+    }
+
+    #[test]
+    fn code_of_32_bits_runs_faults_and_comes_back() {
+        let mut host = HostCpu::start().unwrap();
+        let mut state = State::new();
+        state.gpr[0] = 0xFFFF_FFFF;
+        state.set_xmm(7, 7);
+        // inc eax, which is a prefix in 64-bit code
+        let inc = Case::with_mode(state, &[0x40], Mode::Compatibility);
+        // mov eax, [0]
+        let load = Case::with_mode(state, &[0xA1, 0, 0, 0, 0], Mode::Compatibility);
+        let outcomes = host.run(&[inc, load, inc]).unwrap();
+        for outcome in [outcomes[0], outcomes[2]] {
+            assert_eq!(outcome.ending(), Ending::Finished);
+            assert_eq!((outcome.state.gpr[0], outcome.state.rflags & 0x8D5), (0, 0x54));
+            assert_eq!((outcome.state.rip, outcome.state.xmm(7)), (Mode::Compatibility.exit(), 7));
+        }
+        assert_eq!(fault(&outcomes[1]), (14, 4, 0));
+        assert_eq!(outcomes[1].state.rip, CODE);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io;
 
 use iced_x86::{Code, Decoder, DecoderOptions, Formatter, Instruction, IntelFormatter};
 
-use crate::case::{Case, Outcome, State};
+use crate::case::{Case, Mode, Outcome, State};
 use crate::compare::{Difference, differences};
 use crate::generate::Generator;
 use crate::generated::Generated;
@@ -17,6 +17,9 @@ use crate::host::HostCpu;
 use crate::layout;
 use crate::program::Program;
 use crate::ring::BATCH;
+
+/// Batches between two changes of what lies in memory.
+const BATCHES_PER_BACKGROUND: u64 = 64;
 
 /// An engine that is compared with the host.
 pub trait Subject {
@@ -92,11 +95,10 @@ pub fn hunt(
     mut progress: impl FnMut(&Findings),
 ) -> io::Result<Findings> {
     let mut findings = Findings::default();
-    let mut background = Vec::new();
     let mut batches = 0u64;
     while findings.cases < count {
-        if batches.is_multiple_of(64) {
-            background = generator.background();
+        if batches.is_multiple_of(BATCHES_PER_BACKGROUND) {
+            let background = generator.background();
             host.set_background(&background);
             subject.set_background(&background);
         }
@@ -106,7 +108,6 @@ pub fn hunt(
         run_batch(&made, host, subject, &mut findings)?;
         progress(&findings);
     }
-    drop(background);
     findings.crashes = host.crashes();
     Ok(findings)
 }
@@ -184,7 +185,8 @@ fn shrink(whole: Example, host: &mut HostCpu, subject: &mut dyn Subject) -> io::
     let mut before = None;
     for count in 1..=steps {
         let Some(code) = program.assemble(count) else { return Ok(whole) };
-        let mut prefix = Program { ip: program.ip, steps: program.steps[..count].to_vec() };
+        let mut prefix =
+            Program { mode: program.mode, ip: program.ip, steps: program.steps[..count].to_vec() };
         for step in &mut prefix.steps {
             step.target = step.target.map(|target| target.min(count));
         }
@@ -230,7 +232,7 @@ fn alone(program: &Program, step: usize, before: &Outcome, whole: &Generated) ->
     }
     let mut step = *program.steps.get(step)?;
     step.target = step.target.map(|_| 1);
-    let program = Program { ip: program.ip, steps: vec![step] };
+    let program = Program { mode: program.mode, ip: program.ip, steps: vec![step] };
     let code = program.assemble_all()?;
     let state = State { rip: program.ip, ..before.state };
     let mut made = whole.with_program(program, state, &code);
@@ -261,9 +263,9 @@ impl Example {
 }
 
 /// The instructions of machine code at an address, one per line.
-pub fn disassemble(code: &[u8], ip: u64) -> Vec<(Vec<u8>, Instruction, String)> {
+pub fn disassemble(mode: Mode, code: &[u8], ip: u64) -> Vec<(Vec<u8>, Instruction, String)> {
     let mut formatter = IntelFormatter::new();
-    let mut decoder = Decoder::with_ip(64, code, ip, DecoderOptions::NONE);
+    let mut decoder = Decoder::with_ip(mode.bits(), code, ip, DecoderOptions::NONE);
     let mut lines = Vec::new();
     while decoder.can_decode() {
         let start = decoder.position();
@@ -280,7 +282,7 @@ impl fmt::Display for Example {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let case = &self.made.case;
         let state = &case.state;
-        for (bytes, instruction, text) in disassemble(case.body(), state.rip) {
+        for (bytes, instruction, text) in disassemble(case.mode(), case.body(), state.rip) {
             let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
             writeln!(
                 f,
@@ -380,7 +382,7 @@ mod tests {
 
         fn run(&mut self, case: &Case) -> Outcome {
             let mut outcome = self.host.run_one(case).unwrap();
-            let adds = disassemble(case.body(), case.state.rip)
+            let adds = disassemble(case.mode(), case.body(), case.state.rip)
                 .iter()
                 .any(|(_, instruction, _)| instruction.mnemonic() == iced_x86::Mnemonic::Add);
             if self.breaks && adds {
@@ -392,7 +394,7 @@ mod tests {
 
     #[test]
     fn the_host_agrees_with_itself() {
-        let mut generator = Generator::new(3, catalog::generated());
+        let mut generator = Generator::new(3, Mode::Long, catalog::generated(Mode::Long));
         let mut mirror = Mirror { host: HostCpu::start().unwrap(), breaks: false };
         let mut host = HostCpu::start().unwrap();
         let findings = hunt(&mut generator, &mut host, &mut mirror, 2000, |_| ()).unwrap();
@@ -401,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_wrong_flag_is_found_and_blamed_on_its_instruction() {
-        let mut generator = Generator::new(4, catalog::generated());
+        let mut generator = Generator::new(4, Mode::Long, catalog::generated(Mode::Long));
         let mut mirror = Mirror { host: HostCpu::start().unwrap(), breaks: true };
         let mut host = HostCpu::start().unwrap();
         let findings = hunt(&mut generator, &mut host, &mut mirror, 2000, |_| ()).unwrap();

@@ -5,13 +5,14 @@
 
 use iced_x86::{Code, Instruction, MemorySize, Mnemonic, OpKind, Register};
 
-use crate::case::{Case, RSP, State};
-use crate::layout::{self, DATA, EXIT, PAGE, READ_ONLY, STACK};
+use crate::case::{Case, Mode, RSP, State};
+use crate::layout::{self, DATA, PAGE, READ_ONLY, STACK};
 use crate::values::{Flavor, Rng};
 
 /// The inputs of one case in the making.
 pub(crate) struct Inputs {
     rng: Rng,
+    mode: Mode,
     state: State,
     assigned: u32,
     xmm_assigned: u32,
@@ -29,7 +30,7 @@ const RSI: usize = 6;
 const RDI: usize = 7;
 
 impl Inputs {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, mode: Mode) -> Self {
         let mut rng = Rng::new(seed);
         let mut state = State::new();
         state.gpr[RSP] = match rng.below(100) {
@@ -54,6 +55,10 @@ impl Inputs {
         }
         if rng.chance(10) {
             mxcsr &= !((rng.bits() as u32 & 0x3F) << 7);
+        }
+        if rng.chance(25) {
+            // What programs soon have: inexactness noted, nothing else.
+            mxcsr = 0x1FA0;
         }
         state.set_mxcsr(mxcsr);
         let mut fcw = 0x37F;
@@ -84,6 +89,7 @@ impl Inputs {
         }
         Self {
             rng,
+            mode,
             state,
             assigned: 1 << RSP,
             xmm_assigned: 0,
@@ -184,7 +190,7 @@ impl Inputs {
                     self.set_memory(target, value);
                 }
                 if is_indirect_branch(instruction) {
-                    let to = branch_target(&mut self.rng);
+                    let to = branch_target(&mut self.rng, self.mode);
                     self.set_memory(target, to);
                 }
                 self.compare_values(instruction, target);
@@ -237,7 +243,11 @@ impl Inputs {
             return None;
         }
         let displacement = instruction.memory_displacement64();
-        let high = if narrow && self.rng.chance(50) { self.rng.bits() << 32 } else { 0 };
+        let high = if narrow && self.mode == Mode::Long && self.rng.chance(50) {
+            self.rng.bits() << 32
+        } else {
+            0
+        };
         let wanted = target.wrapping_sub(scaled).wrapping_sub(displacement);
         let wanted = if narrow { u64::from(wanted as u32) | high } else { wanted };
         if self.assign(n, wanted) {
@@ -411,7 +421,7 @@ impl Inputs {
                 if written & (1 << RSP) != 0 {
                     return false;
                 }
-                let to = branch_target(&mut self.rng);
+                let to = branch_target(&mut self.rng, self.mode);
                 self.set_memory(self.state.gpr[RSP], to);
                 return layout::offset_of(self.state.gpr[RSP])
                     .is_some_and(|at| layout::offset_of(self.state.gpr[RSP] + 7) == Some(at + 7));
@@ -449,7 +459,7 @@ impl Inputs {
         if is_indirect_branch(instruction)
             && let Some(n) = register_operand(0)
         {
-            let to = branch_target(&mut self.rng);
+            let to = branch_target(&mut self.rng, self.mode);
             return written & (1 << n) == 0 && self.assign(n, to);
         }
         true
@@ -542,7 +552,10 @@ impl Inputs {
             }
         }
         self.state.rip = ip;
-        let mut case = Case::new(self.state, code);
+        if self.mode == Mode::Compatibility {
+            self.state.gpr = self.state.gpr.map(|value| u64::from(value as u32));
+        }
+        let mut case = Case::with_mode(self.state, code, self.mode);
         // What was set first is what the first instruction reads, so it is written last.
         for &(offset, value) in self.pokes.iter().take(crate::case::MAX_POKES).rev() {
             case.poke(offset as usize, value);
@@ -552,8 +565,12 @@ impl Inputs {
 }
 
 /// A place that an indirect branch may go to: mostly the exit.
-fn branch_target(rng: &mut Rng) -> u64 {
-    if rng.chance(80) { EXIT } else { rng.pick(&[0, 0x1234, layout::DATA + 5, 0x7FFF_0000_0000]) }
+fn branch_target(rng: &mut Rng, mode: Mode) -> u64 {
+    if rng.chance(80) {
+        mode.exit()
+    } else {
+        rng.pick(&[0, 0x1234, layout::DATA + 5, 0x7FFF_0000_0000])
+    }
 }
 
 fn is_indirect_branch(instruction: &Instruction) -> bool {

@@ -20,6 +20,9 @@ pub const CODE_LEN: u64 = 2 * PAGE;
 /// The case has finished when execution arrives here.
 pub const EXIT: u64 = 0x2B00_0000;
 
+/// The case has finished when 32-bit execution arrives here.
+pub const EXIT_32: u64 = EXIT + 0x10;
+
 /// Bytes of memory that belong to a case: data A, data B, read-only, stack.
 pub const SPACE: usize = 4 * PAGE as usize;
 /// Offset of the read-only page in a case's memory.

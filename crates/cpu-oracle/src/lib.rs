@@ -33,7 +33,7 @@ pub mod table;
 mod trampoline;
 pub mod values;
 
-pub use case::{Case, Ending, Outcome, Poke, State};
+pub use case::{Case, Ending, Mode, Outcome, Poke, State};
 pub use emulated::EmulatedCpu;
 pub use host::{HostCpu, Pending};
 pub use hunt::{Findings, Subject};

@@ -7,6 +7,7 @@ use iced_x86::{
     OpCodeOperandKind as Kind, OpKind, Register,
 };
 
+use crate::case::Mode;
 use crate::flags::operand_bits;
 use crate::inputs::Inputs;
 use crate::values::Rng;
@@ -14,6 +15,7 @@ use crate::values::Rng;
 /// Makes the instructions of one case together with the inputs they need.
 pub(crate) struct Maker {
     rng: Rng,
+    mode: Mode,
     /// What the instructions made so far need.
     pub inputs: Inputs,
     /// Registers that the program has written so far: their initial values are gone.
@@ -43,16 +45,24 @@ pub(crate) const GPR64: [Register; 16] = [
     Register::R15,
 ];
 
+/// The general registers of a mode, by their 64-bit names.
+fn registers(mode: Mode) -> &'static [Register] {
+    match mode {
+        Mode::Long => &GPR64,
+        Mode::Compatibility => &GPR64[..8],
+    }
+}
+
 impl Maker {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, mode: Mode) -> Self {
         let mut rng = Rng::new(seed);
-        let inputs = Inputs::new(rng.bits());
-        let bases = std::array::from_fn(|_| rng.pick(&GPR64));
-        let mut index = rng.pick(&GPR64);
+        let inputs = Inputs::new(rng.bits(), mode);
+        let bases = std::array::from_fn(|_| rng.pick(registers(mode)));
+        let mut index = rng.pick(registers(mode));
         while index == Register::RSP {
-            index = rng.pick(&GPR64);
+            index = rng.pick(registers(mode));
         }
-        Self { rng, inputs, written: 0, used: 0, bases, index }
+        Self { rng, mode, inputs, written: 0, used: 0, bases, index }
     }
 
     /// Makes one instruction of a form and gives its inputs values.
@@ -86,7 +96,7 @@ impl Maker {
         {
             instruction.set_has_repne_prefix(true);
         }
-        if memory && self.rng.chance(8) {
+        if memory && self.mode == Mode::Long && self.rng.chance(8) {
             use Register::{CS, DS, ES, FS, GS, SS};
             instruction.set_segment_prefix(self.rng.pick(&[ES, CS, SS, DS, FS, FS, GS, GS]));
         }
@@ -123,22 +133,16 @@ impl Maker {
         Some(instruction)
     }
 
-    /// Takes a general register that no instruction uses, with an initial value.
-    pub fn counter(&mut self, value: u64) -> Option<Register> {
-        let free = GPR64.iter().find(|register| {
+    /// Takes a general register that no instruction uses, and gives it an initial value.
+    pub fn unused(&mut self, value: u64) -> Option<Register> {
+        let free = registers(self.mode).iter().find(|register| {
             self.used & (1 << register.number()) == 0
                 && **register != Register::RSP
                 && self.inputs.assign(register.number(), value)
         });
-        free.copied()
-    }
-
-    /// A general register that may be written.
-    pub fn destination(&mut self) -> Register {
-        let register = self.gpr(true);
-        self.written |= 1 << register.number();
-        self.used |= 1 << register.number();
-        register
+        let free = free.copied()?;
+        self.used |= 1 << free.number();
+        Some(free)
     }
 
     fn operand(
@@ -173,7 +177,11 @@ impl Maker {
                     return register(rng.pick(&high));
                 }
                 let full = self.gpr(n == 0);
-                set_register(instruction, n, Register::AL, Register::SPL, full)
+                let fifth = match self.mode {
+                    Mode::Long => Register::SPL,
+                    Mode::Compatibility => Register::AH,
+                };
+                set_register(instruction, n, Register::AL, fifth, full)
             }
             Kind::r16_or_mem
             | Kind::r16_reg
@@ -203,7 +211,7 @@ impl Maker {
                 register(Register::MM0 + rng.below(8) as u32)
             }
             Kind::xmm_or_mem | Kind::xmm_reg | Kind::xmm_rm => {
-                register(Register::XMM0 + rng.below(16) as u32)
+                register(Register::XMM0 + rng.below(registers(self.mode).len() as u64) as u32)
             }
             Kind::seg_reg => register(rng.pick(&[
                 Register::ES,
@@ -215,7 +223,9 @@ impl Maker {
             ])),
             Kind::cr_reg => {
                 use Register::{CR0, CR2, CR3, CR4, CR8};
-                register(rng.pick(&[CR0, CR2, CR3, CR4, CR8]))
+                // In 32-bit code CR8 would be a LOCK prefix.
+                let count = if self.mode == Mode::Long { 5 } else { 4 };
+                register(rng.pick(&[CR0, CR2, CR3, CR4, CR8][..count]))
             }
             Kind::dr_reg => {
                 use Register::{DR0, DR1, DR2, DR3, DR6, DR7};
@@ -288,7 +298,12 @@ impl Maker {
                 true
             }
             Kind::seg_rSI => {
-                let kinds = [OpKind::MemorySegRSI, OpKind::MemorySegRSI, OpKind::MemorySegESI];
+                let kinds = match self.mode {
+                    Mode::Long => {
+                        [OpKind::MemorySegRSI, OpKind::MemorySegRSI, OpKind::MemorySegESI]
+                    }
+                    Mode::Compatibility => [OpKind::MemorySegESI; 3],
+                };
                 let chosen = match address_kind(instruction) {
                     Some(true) => OpKind::MemorySegESI,
                     Some(false) => OpKind::MemorySegRSI,
@@ -298,7 +313,10 @@ impl Maker {
                 true
             }
             Kind::es_rDI => {
-                let kinds = [OpKind::MemoryESRDI, OpKind::MemoryESRDI, OpKind::MemoryESEDI];
+                let kinds = match self.mode {
+                    Mode::Long => [OpKind::MemoryESRDI, OpKind::MemoryESRDI, OpKind::MemoryESEDI],
+                    Mode::Compatibility => [OpKind::MemoryESEDI; 3],
+                };
                 let chosen = match address_kind(instruction) {
                     Some(true) => OpKind::MemoryESEDI,
                     Some(false) => OpKind::MemoryESRDI,
@@ -308,18 +326,27 @@ impl Maker {
                 true
             }
             Kind::seg_rDI => {
-                let kinds = [OpKind::MemorySegRDI, OpKind::MemorySegRDI, OpKind::MemorySegEDI];
+                let kinds = match self.mode {
+                    Mode::Long => {
+                        [OpKind::MemorySegRDI, OpKind::MemorySegRDI, OpKind::MemorySegEDI]
+                    }
+                    Mode::Compatibility => [OpKind::MemorySegEDI; 3],
+                };
                 instruction.set_op_kind(n, rng.pick(&kinds));
                 true
             }
             Kind::seg_rBX_al => {
                 instruction.set_op_kind(n, OpKind::Memory);
-                instruction.set_memory_base(rng.pick(&[
-                    Register::RBX,
-                    Register::RBX,
-                    Register::EBX,
-                ]));
+                let bases = match self.mode {
+                    Mode::Long => [Register::RBX, Register::RBX, Register::EBX],
+                    Mode::Compatibility => [Register::EBX; 3],
+                };
+                instruction.set_memory_base(rng.pick(&bases));
                 instruction.set_memory_index(Register::AL);
+                true
+            }
+            Kind::br32_1 | Kind::br32_4 => {
+                instruction.set_op_kind(n, OpKind::NearBranch32);
                 true
             }
             Kind::br64_1 | Kind::br64_4 => {
@@ -328,7 +355,7 @@ impl Maker {
             }
             Kind::mem_offs => {
                 instruction.set_op_kind(n, OpKind::Memory);
-                let narrow = rng.chance(20);
+                let narrow = self.mode == Mode::Compatibility || rng.chance(20);
                 let size = op.memory_size().size().max(1);
                 let target = self.inputs.target(size);
                 instruction.set_memory_displ_size(if narrow { 4 } else { 8 });
@@ -343,7 +370,7 @@ impl Maker {
     /// A general register: rarely one that holds an address when it is to be written.
     fn gpr(&mut self, destination: bool) -> Register {
         loop {
-            let register = self.rng.pick(&GPR64);
+            let register = self.rng.pick(registers(self.mode));
             let precious = register == Register::RSP
                 || (destination && (self.bases.contains(&register) || register == self.index));
             if !precious || self.rng.chance(4) {
@@ -356,22 +383,24 @@ impl Maker {
         instruction.set_op_kind(n, OpKind::Memory);
         let size = op.memory_size().size().max(1);
         let rng = &mut self.rng;
+        let long = self.mode == Mode::Long;
         match rng.below(20) {
-            0 | 1 => {
+            0 | 1 if long => {
                 instruction.set_memory_base(Register::RIP);
                 let target = self.inputs.target(size);
                 instruction.set_memory_displ_size(8);
                 instruction.set_memory_displacement64(target);
                 self.inputs.fill(target, op.memory_size());
             }
-            2 => {
+            0..=2 => {
                 let target = self.inputs.target(size);
-                instruction.set_memory_displ_size(if rng.chance(20) { 4 } else { 8 });
+                let wide = long && !rng.chance(20);
+                instruction.set_memory_displ_size(if wide { 8 } else { 4 });
                 instruction.set_memory_displacement64(target);
                 self.inputs.fill(target, op.memory_size());
             }
             form => {
-                let narrow = rng.chance(6);
+                let narrow = !long || rng.chance(6);
                 let widen = |register: Register| {
                     if narrow { Register::EAX + register.number() as u32 } else { register }
                 };

@@ -2,8 +2,9 @@
 //!
 //! Key type: [`Program`]. Prefixes are what finds the first instruction that differs ([`crate::hunt`]).
 
-use iced_x86::{Encoder, Instruction};
+use iced_x86::{Encoder, Instruction, OpKind};
 
+use crate::case::Mode;
 use crate::layout;
 
 /// One instruction, and where it jumps if it does.
@@ -27,6 +28,8 @@ impl Step {
 /// A sequence of instructions with branches among them.
 #[derive(Clone, Debug)]
 pub struct Program {
+    /// What the instructions are.
+    pub mode: Mode,
     /// Address of the first instruction.
     pub ip: u64,
     /// The instructions.
@@ -37,14 +40,14 @@ impl Program {
     /// Encodes the first `count` steps; branches beyond them go to the end. `None` if something cannot be encoded.
     pub fn assemble(&self, count: usize) -> Option<Vec<u8>> {
         let steps = self.steps.get(..count)?;
-        let mut encoder = Encoder::new(64);
+        let mut encoder = Encoder::new(self.mode.bits());
         let mut starts = Vec::with_capacity(count + 1);
         let mut at = self.ip;
         for step in steps {
             starts.push(at);
             let mut instruction = step.instruction;
             if step.target.is_some() {
-                instruction.set_near_branch64(at);
+                set_target(&mut instruction, at);
             }
             if step.patches.is_some() {
                 instruction.set_memory_displacement64(layout::DATA);
@@ -57,7 +60,7 @@ impl Program {
         for step in steps {
             let mut instruction = step.instruction;
             if let Some(target) = step.target {
-                instruction.set_near_branch64(*starts.get(target.min(count))?);
+                set_target(&mut instruction, *starts.get(target.min(count))?);
             }
             if let Some(victim) = step.patches {
                 // In a prefix without the victim, the store goes to data.
@@ -78,6 +81,14 @@ impl Program {
     }
 }
 
+fn set_target(instruction: &mut Instruction, target: u64) {
+    if instruction.op0_kind() == OpKind::NearBranch64 {
+        instruction.set_near_branch64(target);
+    } else {
+        instruction.set_near_branch32(target as u32);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +101,7 @@ mod tests {
             target: Some(3),
             ..Step::new(Instruction::with_branch(Code::Jmp_rel8_64, 0).unwrap())
         };
-        let program = Program { ip: layout::CODE, steps: vec![jump, nop, nop] };
+        let program = Program { mode: Mode::Long, ip: layout::CODE, steps: vec![jump, nop, nop] };
         assert_eq!(program.assemble(3).unwrap(), [0xEB, 2, 0x90, 0x90]);
         assert_eq!(program.assemble(2).unwrap(), [0xEB, 1, 0x90]);
     }

@@ -5,9 +5,10 @@
 //!
 //! Items are `name=value` in hexadecimal: a register (`rax`, `xmm3`, `mxcsr`, `fcw`, `fsw`, `ftw`, `fs`, `gs`), an x87
 //! register `st0=exponent:significand`, eight bytes of memory `[address]=value`, the status flags as letters
-//! `flags=CPAZSO` and `D`, `-` for none. What is not given as input is as in [`State::new`], with memory zero. What is
-//! not given as output must not change, except flags named in `undefined=`. The output
-//! `fault=vector:error code:address` says that the instruction faults, and `rip` behind it where, if not at the start.
+//! `flags=CPAZSO` and `D`, `-` for none. The input `rip` says where the code lies, and the word `rewrites` that it
+//! changes itself. What is not given as input is as in [`State::new`], with memory zero. What is not given as output
+//! must not change, except flags named in `undefined=`. The output `fault=vector:error code:address` says that the
+//! instruction faults, and `rip` behind it where, if not at the start.
 
 use std::fmt;
 
@@ -114,11 +115,17 @@ pub fn parse_case(bytes: &str, inputs: &str) -> Result<Case, String> {
         .collect::<Result<Vec<_>, _>>()?;
     let mut state = State::new();
     let mut memory = Vec::new();
+    let mut rewrites_code = false;
     for item in inputs.split_whitespace() {
+        if item == "rewrites" {
+            rewrites_code = true;
+            continue;
+        }
         let (name, value) = item.split_once('=').ok_or(format!("{item} is not name=value"))?;
         memory.extend(set(&mut state, name, value)?);
     }
     let mut case = Case::new(state, &code);
+    case.rewrites_code = rewrites_code.into();
     for (offset, value) in memory {
         if !case.poke(offset as usize, value) {
             return Err("too much memory".to_owned());
@@ -267,8 +274,10 @@ fn items(case: &Case, outcome: &Outcome, undefined: u64) -> String {
 /// Writes the line for a case and what it gave; `undefined` is a mask of RFLAGS.
 pub fn record(inputs: &str, case: &Case, outcome: &Outcome, undefined: u64) -> String {
     let bytes: Vec<_> = case.body().iter().map(|byte| format!("{byte:02x}")).collect();
-    let text: Vec<_> =
-        disassemble(case.body(), case.state.rip).into_iter().map(|(_, _, text)| text).collect();
+    let text: Vec<_> = disassemble(case.mode(), case.body(), case.state.rip)
+        .into_iter()
+        .map(|(_, _, text)| text)
+        .collect();
     format!(
         "{} | {} | {} =>{}",
         bytes.join(" "),

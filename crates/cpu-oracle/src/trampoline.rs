@@ -6,6 +6,7 @@
 use std::arch::naked_asm;
 
 use crate::case::State;
+use crate::layout::EXIT;
 
 /// The control block of a runner process.
 #[repr(C, align(64))]
@@ -18,6 +19,10 @@ pub(crate) struct Control {
     pub host_rsp: u64,
     /// The runner's own FS base.
     pub host_fs: u64,
+    /// Where [`enter`] jumps: to the code, or to [`far_jump`].
+    pub first_jump: u64,
+    /// Where [`far_jump`] jumps: an offset and a selector.
+    pub far_pointer: [u32; 2],
     /// Nonzero when RDFSBASE and friends are usable.
     pub fsgsbase: u64,
     /// MXCSR for the runner's own code.
@@ -42,11 +47,12 @@ const OUTPUT: usize = CONTROL + std::mem::offset_of!(Control, output);
 const STACK_TOP: usize = CONTROL + std::mem::offset_of!(Control, stack) + 512;
 const HOST_RSP: usize = CONTROL + std::mem::offset_of!(Control, host_rsp);
 const HOST_FS: usize = CONTROL + std::mem::offset_of!(Control, host_fs);
+const FIRST_JUMP: usize = CONTROL + std::mem::offset_of!(Control, first_jump);
+const FAR_POINTER: usize = CONTROL + std::mem::offset_of!(Control, far_pointer);
 const FSGSBASE: usize = CONTROL + std::mem::offset_of!(Control, fsgsbase);
 const HOST_MXCSR: usize = CONTROL + std::mem::offset_of!(Control, host_mxcsr);
 
 const GPR: usize = std::mem::offset_of!(State, gpr);
-const RIP: usize = std::mem::offset_of!(State, rip);
 const RFLAGS: usize = std::mem::offset_of!(State, rflags);
 const FS: usize = std::mem::offset_of!(State, fs_base);
 const GS: usize = std::mem::offset_of!(State, gs_base);
@@ -90,12 +96,25 @@ pub(crate) unsafe extern "C" fn enter() -> u64 {
         "mov r13, qword ptr ds:[{input} + {gpr} + 104]",
         "mov r14, qword ptr ds:[{input} + {gpr} + 112]",
         "mov r15, qword ptr ds:[{input} + {gpr} + 120]",
-        "jmp qword ptr ds:[{input} + {rip}]",
+        "jmp qword ptr ds:[{first_jump}]",
         host_rsp = const HOST_RSP, host_fs = const HOST_FS, fsgsbase = const FSGSBASE,
         input = const INPUT, fs = const FS, gs = const GS, stack_top = const STACK_TOP,
-        rflags = const RFLAGS, gpr = const GPR, rip = const RIP,
+        rflags = const RFLAGS, gpr = const GPR, first_jump = const FIRST_JUMP,
     )
 }
+
+/// Goes on in 32-bit code. Reached from [`enter`] with every register loaded.
+///
+/// # Safety
+/// Only jumped to from [`enter`], with the far pointer filled.
+#[unsafe(naked)]
+pub(crate) unsafe extern "C" fn far_jump() {
+    // jmp fword ptr [disp32]
+    naked_asm!(".byte 0xFF, 0x2C, 0x25", ".long {far}", far = const FAR_POINTER)
+}
+
+/// The kernel's selector of 32-bit user code.
+pub(crate) const USER_CODE_32: u32 = 0x23;
 
 /// Where the exit page leads: stores every register and returns 0 from [`enter`].
 ///
@@ -184,11 +203,17 @@ pub(crate) unsafe extern "C" fn signal_entry() {
     )
 }
 
-/// What the exit page starts with: a jump to [`exit`], the address aligned, since the code may have set AC.
-pub(crate) fn exit_page() -> [u8; 16] {
+/// What the exit page starts with: a jump to [`exit`], the address aligned, since the code may have set AC; then the
+/// way there from 32-bit code.
+pub(crate) fn exit_page() -> [u8; 23] {
     // jmp [rip + 2]
-    let mut bytes = [0xFF, 0x25, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    bytes[8..].copy_from_slice(&exit_address().to_le_bytes());
+    let mut bytes = [0; 23];
+    bytes[..6].copy_from_slice(&[0xFF, 0x25, 2, 0, 0, 0]);
+    bytes[8..16].copy_from_slice(&exit_address().to_le_bytes());
+    // jmp 33h:EXIT
+    bytes[16] = 0xEA;
+    bytes[17..21].copy_from_slice(&(EXIT as u32).to_le_bytes());
+    bytes[21] = 0x33;
     bytes
 }
 

@@ -170,11 +170,15 @@ impl Cache {
         }
     }
 
+    /// Resolves a link of a block.
     pub fn set_link(&mut self, block: u32, slot: usize, to: u32, epoch: u64) {
+        // Only a target in the same frame is dropped together with the block that links to it.
+        let target_in_page = self.block(to).is_some_and(|target| target.second.is_none());
         if let Some(block) = self.blocks.get_mut(block as usize)
             && let Some(link) = block.links.get_mut(slot)
         {
-            let local = block.second.is_none() && (link.target ^ block.page) >> 12 == 0;
+            let same_page = (link.target ^ block.page) >> guest_mem::PAGE_SHIFT == 0;
+            let local = target_in_page && block.second.is_none() && same_page;
             link.block = to;
             link.epoch = if local { ALWAYS } else { epoch };
         }

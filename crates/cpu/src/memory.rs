@@ -285,6 +285,21 @@ impl Core {
         Ok(Some(pa))
     }
 
+    /// [`Core::atomic_place`] in a body.
+    #[inline(always)]
+    pub fn fast_place<T: Cell, const SLOW: bool>(
+        &mut self,
+        ram: &GuestRam,
+        op: &Op,
+        va: u64,
+    ) -> Result<Option<Pa>, Stop> {
+        let entry = self.tlb.write_entry(va);
+        if entry.tag == tag_of(va, T::SIZE) {
+            return Ok(Some(Pa(va.wrapping_add(entry.addend))));
+        }
+        if SLOW { self.atomic_place::<T>(ram, op, va) } else { Err(Stop::RETRY) }
+    }
+
     /// Translates one address for a data access, filling the TLB.
     pub fn translate(
         &mut self,

@@ -22,10 +22,12 @@ pub(crate) mod op_flag {
     pub const STACK: u8 = 1;
     /// The effective address is cut to 32 bits.
     pub const ADDRESS_32: u8 = 2;
-    /// A LOCK prefix is present.
-    pub const LOCK: u8 = 4;
     /// The effective address is cut to 16 bits.
-    pub const ADDRESS_16: u8 = 8;
+    pub const ADDRESS_16: u8 = 4;
+    /// The second register is AH, CH, DH or BH. The value is also the shift to it.
+    pub const HIGH_2: u8 = 8;
+    /// The first register is one of those.
+    pub const HIGH_1: u8 = 16;
 }
 
 /// One decoded operation.
@@ -48,10 +50,6 @@ pub(crate) struct Op {
     pub scale: u8,
     /// Register-file slot of the segment base.
     pub segment: u8,
-    /// 8 if the first register is AH, CH, DH or BH.
-    pub high1: u8,
-    /// 8 if the second register is one of those.
-    pub high2: u8,
     /// The instruction's offset in its page.
     pub offset: u16,
     /// Its length in bytes.
@@ -63,6 +61,8 @@ pub(crate) struct Op {
     /// See [`op_flag`].
     pub flags: u8,
 }
+
+const _: () = assert!(size_of::<Op>() == 40);
 
 /// The body of an operation.
 ///
@@ -256,11 +256,11 @@ register_operand!(Reg1, r1);
 register_operand!(Reg2, r2);
 
 macro_rules! byte_operand {
-    ($name:ident, $field:ident, $high:ident) => {
+    ($name:ident, $field:ident, $shift:expr) => {
         impl Source<u8> for $name {
             #[inline(always)]
             fn get<const SLOW: bool>(core: &mut Core, op: &Op, _: &GuestRam) -> Result<u8, Stop> {
-                Ok((core.regs[op.$field as usize] >> (op.$high & 8)) as u8)
+                Ok((core.regs[op.$field as usize] >> $shift(op.flags)) as u8)
             }
         }
         impl Target<u8> for $name {
@@ -282,7 +282,7 @@ macro_rules! byte_operand {
                 value: u8,
             ) -> Step {
                 let slot = &mut core.regs[op.$field as usize];
-                let shift = op.$high & 8;
+                let shift = $shift(op.flags);
                 *slot = (*slot & !(0xFF << shift)) | (u64::from(value) << shift);
                 Ok(())
             }
@@ -293,8 +293,8 @@ macro_rules! byte_operand {
         }
     };
 }
-byte_operand!(Byte1, r1, high1);
-byte_operand!(Byte2, r2, high2);
+byte_operand!(Byte1, r1, |flags: u8| (flags >> 1) & op_flag::HIGH_2);
+byte_operand!(Byte2, r2, |flags: u8| flags & op_flag::HIGH_2);
 
 impl<T: Int> Source<T> for Imm {
     #[inline(always)]

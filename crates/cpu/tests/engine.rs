@@ -384,3 +384,77 @@ fn kernel_code_returns_to_user_mode() {
     assert_eq!(m.cpu.gpr[reg::RSP], STACK);
     assert_eq!(m.cpu.seg[cpu::sreg::CS], user.seg[cpu::sreg::CS]);
 }
+
+#[test]
+fn a_link_to_an_instruction_across_pages_dies_with_either_page() {
+    // In the first page: nop; in both: add dword [rbx],eax with a 32-bit displacement.
+    // In the second: mov byte [rip+0],cl (its own next instruction's immediate); mov al,0; dec ecx; jnz first; syscall
+    let start = CODE + PAGE_SIZE - 3;
+    let mut m = Machine::new(&[]);
+    m.write(start, &[0x90, 0x01, 0x83, 0x10, 0, 0, 0]);
+    m.write(start + 7, &[0x88, 0x0D, 1, 0, 0, 0, 0xB0, 0, 0xFF, 0xC9, 0x75, 0xED, 0x0F, 0x05]);
+    m.cpu.rip = start;
+    m.cpu.gpr[reg::RBX] = DATA;
+    m.cpu.gpr[reg::RCX] = 5;
+    assert_eq!(m.run(), Exit::Syscall);
+    assert_eq!(m.cpu.rip, start + 21);
+    // AL was 0, 5, 4, 3, 2 when it was added.
+    assert_eq!(m.read(DATA + 0x10), 14);
+}
+
+#[test]
+fn compatibility_mode_is_entered_and_left() {
+    const LOW: u64 = 0x40_0000;
+    let mut m = Machine::new(&[]);
+    m.map(LOW, Pte::WRITE | Pte::USER);
+    // 64-bit: jmp far [rip+0]; the pointer 0x23:LOW+0x20
+    m.write(LOW, &[0xFF, 0x2D, 0, 0, 0, 0, 0x20, 0, 0x40, 0, 0x23, 0]);
+    // 32-bit: push 7; call f; pop ecx; dec eax; mov edx,fs:[4]; pushad; popad; jmp far 0x33:LOW+0x60
+    m.write(LOW + 0x20, &[0x6A, 7, 0xE8, 0x19, 0, 0, 0, 0x59, 0x48, 0x64, 0x8B, 0x15, 4, 0, 0, 0]);
+    m.write(LOW + 0x30, &[0x60, 0x61, 0xEA, 0x60, 0, 0x40, 0, 0x33, 0]);
+    // f: mov ebx,[esp]; lea esi,[eax+eax*4]; ret
+    m.write(LOW + 0x40, &[0x8B, 0x1C, 0x24, 0x8D, 0x34, 0x80, 0xC3]);
+    // 64-bit again: inc rdi; syscall
+    m.write(LOW + 0x60, &[0x48, 0xFF, 0xC7, 0x0F, 0x05]);
+    m.write(DATA + 4, &0x1234_5678u32.to_le_bytes());
+    m.cpu.rip = LOW;
+    m.cpu.gpr[reg::RAX] = 0x1_0000_0003;
+    m.cpu.gpr[reg::RDI] = u64::MAX;
+    m.cpu.seg[cpu::sreg::FS].base = DATA;
+    assert_eq!(m.run(), Exit::Syscall);
+    assert_eq!(m.cpu.rip, LOW + 0x65);
+    assert_eq!(m.cpu.gpr[reg::RSP], STACK);
+    assert_eq!(m.cpu.gpr[reg::RAX], 2);
+    assert_eq!(m.cpu.gpr[reg::RBX], LOW + 0x27);
+    assert_eq!(m.cpu.gpr[reg::RDX], 0x1234_5678);
+    assert_eq!(m.cpu.gpr[reg::RSI], 15);
+    assert_eq!(m.cpu.gpr[reg::RDI], 1 << 32, "POPAD cut it to 32 bits");
+    assert_eq!(m.cpu.bitness(), 64);
+}
+
+#[test]
+fn decimal_adjustments_work_in_32_bit_code() {
+    let mut m = Machine::new(&[]);
+    m.map(0x40_0000, Pte::WRITE | Pte::USER);
+    let mut run = |code: &[u8], rax: u64, rflags: u64| {
+        m.write(0x40_0000, code);
+        m.write(0x40_0000 + code.len() as u64, &[0xCC]);
+        m.cpu.seg[cpu::sreg::CS].attributes = cpu::seg_attr::CODE32_USER;
+        m.cpu.rip = 0x40_0000;
+        m.cpu.gpr[reg::RAX] = rax;
+        m.cpu.rflags = 2 | rflags;
+        let exit = m.run();
+        (exit, m.cpu.gpr[reg::RAX], m.cpu.rflags & (flag::CF | flag::AF))
+    };
+    let breakpoint = Exit::Interrupt { vector: 3, len: 1 };
+    let both = flag::CF | flag::AF;
+    // daa; das; aaa; aas; aam; aad; aam by zero
+    assert_eq!(run(&[0x27], 0x9B, 0), (breakpoint, 0x01, both));
+    assert_eq!(run(&[0x27], 0x15, flag::AF), (breakpoint, 0x1B, flag::AF));
+    assert_eq!(run(&[0x2F], 0x05, both), (breakpoint, 0x9F, both));
+    assert_eq!(run(&[0x37], 0x0B, 0), (breakpoint, 0x101, both));
+    assert_eq!(run(&[0x3F], 0x20E, 0), (breakpoint, 0x108, both));
+    assert_eq!(run(&[0xD4, 10], 63, 0), (breakpoint, 0x603, 0));
+    assert_eq!(run(&[0xD5, 10], 0x603, 0), (breakpoint, 63, 0));
+    assert_eq!(run(&[0xD4, 0], 63, 0).0, fault(vector::DIVIDE));
+}

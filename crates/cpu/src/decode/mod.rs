@@ -278,8 +278,6 @@ fn blank() -> Op {
         index: ZERO,
         scale: 0,
         segment: ZERO,
-        high1: 0,
-        high2: 0,
         offset: 0,
         len: 0,
         before: 0,
@@ -306,19 +304,23 @@ fn operands(instruction: &Instruction, mode: Mode) -> Op {
     let mut op = blank();
     op.len = instruction.len() as u8;
     op.offset = Va(instruction.ip()).offset() as u16;
-    if instruction.has_lock_prefix() {
-        op.flags |= op_flag::LOCK;
-    }
     let mut registers = 0;
     let mut has_memory = false;
     for index in 0..instruction.op_count() {
         match instruction.op_kind(index) {
             OpKind::Register => {
                 let (number, high) = register(instruction.op_register(index));
-                if registers == 0 {
-                    (op.r1, op.high1) = (number, high);
-                } else {
-                    (op.r2, op.high2) = (number, high);
+                match registers {
+                    0 => {
+                        op.r1 = number;
+                        op.flags |= if high != 0 { op_flag::HIGH_1 } else { 0 };
+                    }
+                    1 => {
+                        op.r2 = number;
+                        op.flags |= if high != 0 { op_flag::HIGH_2 } else { 0 };
+                    }
+                    // CL, as a count.
+                    _ => {}
                 }
                 registers += 1;
             }
@@ -367,10 +369,10 @@ fn memory(instruction: &Instruction, mode: Mode, op: &mut Op) {
     } else if narrow(index) {
         index.size()
     } else if base == Register::None && index == Register::None {
-        // A bare displacement: its size is the address size, except the sign-extended one of 64-bit code.
+        // A bare displacement has the address size; the sign-extended one of 64-bit code counts as 8.
         match instruction.memory_displ_size() {
             2 => 2,
-            4 if mode.bitness != 64 => 4,
+            4 => 4,
             _ => 8,
         }
     } else {

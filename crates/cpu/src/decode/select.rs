@@ -2,10 +2,12 @@
 //!
 //! Neighbours: [`crate::exec`] has the bodies; [`super`] has filled in the operands.
 
-use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpKind, Register};
 
 use super::Mode;
 use crate::exec::alu::{self, Alu, Compare, IncDec, Neg, Not};
+use crate::exec::atomic::{CompareExchange, ExchangeAdd, ExchangeMemory, Locked, LockedIncDec};
+use crate::exec::bits::{self, BitChange, BitTest, Divide, DoubleShift, PopCount, Scan};
 use crate::exec::branch::{
     self, Call, CallIndirect, CmpJcc, Jcc, Jump, JumpCount, JumpIndirect, Return, TestJcc,
 };
@@ -202,6 +204,11 @@ pub(super) fn form(instruction: &Instruction) -> Option<Form> {
     })
 }
 
+/// True if a register operand is AH, CH, DH or BH.
+fn has_high_byte(op: &Op) -> bool {
+    op.flags & (op_flag::HIGH_1 | op_flag::HIGH_2) != 0
+}
+
 /// The width in bytes of an operand.
 pub(crate) fn operand_size(instruction: &Instruction, index: u32) -> usize {
     match instruction.op_kind(index) {
@@ -213,7 +220,7 @@ pub(crate) fn operand_size(instruction: &Instruction, index: u32) -> usize {
 /// `X<T, target, source>` for every form.
 macro_rules! two_operands {
     ($form:expr, $size:expr, $op:expr, $T:ident, $D:ident, $S:ident => $X:ty) => {
-        if $size == 1 && ($op.high1 | $op.high2) != 0 {
+        if $size == 1 && has_high_byte($op) {
             type $T = u8;
             match $form {
                 Form::RegReg => {
@@ -277,7 +284,7 @@ macro_rules! one_operand {
                 type $D = Mem<E>;
                 run::<$X> as Handler
             }))
-        } else if $op.high1 != 0 {
+        } else if $op.flags & op_flag::HIGH_1 != 0 {
             type $T = u8;
             type $D = Byte1;
             run::<$X> as Handler
@@ -292,12 +299,16 @@ macro_rules! one_operand {
 
 /// Chooses for any instruction.
 pub(crate) fn choose(instruction: &Instruction, mode: Mode, op: &mut Op) -> Chosen {
-    let fast = if instruction.is_invalid() || instruction.has_lock_prefix() {
+    let fast = if instruction.is_invalid() {
         None
+    } else if instruction.has_lock_prefix() {
+        atomics(instruction, op)
     } else {
         control(instruction, mode, op)
             .or_else(|| integer(instruction, mode, op))
             .or_else(|| arithmetic(instruction, op))
+            .or_else(|| bit_operations(instruction, op))
+            .or_else(|| atomics(instruction, op))
             .or_else(|| vector::choose(instruction, op).and_then(next))
             .or_else(|| arithmetic_vector(instruction, op))
     };
@@ -389,7 +400,7 @@ fn control(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
         {
             next(run::<Pop>)
         }
-        Mnemonic::Leave if instruction.code() == iced_x86::Code::Leaveq => next(run::<Leave64>),
+        Mnemonic::Leave if instruction.code() == Code::Leaveq => next(run::<Leave64>),
         _ => None,
     }
 }
@@ -411,13 +422,19 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
         | Mnemonic::Prefetchwt1
         | Mnemonic::Prefetchit0
         | Mnemonic::Prefetchit1
-        | Mnemonic::Reservednop
+        | Mnemonic::Cldemote
+        | Mnemonic::Rdsspd
+        | Mnemonic::Rdsspq
         | Mnemonic::Fneni
         | Mnemonic::Fndisi
         | Mnemonic::Fnsetpm
         | Mnemonic::Lfence
         | Mnemonic::Sfence
         | Mnemonic::Mfence => return next(run::<Nop>),
+        // All reserved NOPs but the prefetches' encodings with a register.
+        Mnemonic::Reservednop if !is_prefetch_code(instruction.code()) => {
+            return next(run::<Nop>);
+        }
         Mnemonic::Cbw => return next(run::<WidenRax<u16, u8>>),
         Mnemonic::Cwde => return next(run::<WidenRax<u32, u16>>),
         Mnemonic::Cdqe => return next(run::<WidenRax<u64, u32>>),
@@ -440,7 +457,7 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
             return next(by_wide_size!(size, T => run::<ByteSwap<T>> as Handler));
         }
         Mnemonic::Xchg if instruction.op1_kind() == OpKind::Register => {
-            if instruction.op0_kind() != OpKind::Register || (op.high1 | op.high2) != 0 {
+            if instruction.op0_kind() != OpKind::Register || has_high_byte(op) {
                 return None;
             }
             let size = operand_size(instruction, 0);
@@ -484,6 +501,15 @@ fn integer(instruction: &Instruction, mode: Mode, op: &mut Op) -> Option<Chosen>
     None
 }
 
+fn is_prefetch_code(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Reservednop_rm16_r16_0F0D
+            | Code::Reservednop_rm32_r32_0F0D
+            | Code::Reservednop_rm64_r64_0F0D
+    )
+}
+
 fn extend(instruction: &Instruction, op: &Op, signed: bool) -> Handler {
     let to = operand_size(instruction, 0);
     let from = operand_size(instruction, 1);
@@ -504,7 +530,7 @@ fn extend(instruction: &Instruction, op: &Op, signed: bool) -> Handler {
         })
     } else {
         match from {
-            1 if op.high2 != 0 => pick!(Byte2, u8),
+            1 if op.flags & op_flag::HIGH_2 != 0 => pick!(Byte2, u8),
             1 => pick!(Reg2, u8),
             2 => pick!(Reg2, u16),
             _ => pick!(Reg2, u32),
@@ -567,6 +593,110 @@ fn arithmetic_vector(instruction: &Instruction, op: &Op) -> Option<Chosen> {
     Some(Chosen { handler, flow })
 }
 
+/// Locked instructions, and those that are meant to be.
+fn atomics(instruction: &Instruction, op: &Op) -> Option<Chosen> {
+    let locked = instruction.has_lock_prefix();
+    let mnemonic = instruction.mnemonic();
+    if mnemonic == Mnemonic::Xchg && !has_high_byte(op) {
+        let size = operand_size(instruction, 0);
+        let first = instruction.op0_kind() == OpKind::Register;
+        return next(by_size!(size, T => by_ea!(op, E => if first {
+            run::<ExchangeMemory<T, E, true>> as Handler
+        } else {
+            run::<ExchangeMemory<T, E, false>>
+        })));
+    }
+    if instruction.op0_kind() != OpKind::Memory || op.flags & op_flag::HIGH_2 != 0 {
+        return None;
+    }
+    let size = operand_size(instruction, 0);
+    macro_rules! alu {
+        ($O:ty) => {
+            next(by_size!(size, T => by_ea!(op, E => match form(instruction)? {
+                Form::MemReg => run::<Locked<$O, T, E, Reg2>> as Handler,
+                Form::MemImm => run::<Locked<$O, T, E, Imm>>,
+                _ => return None,
+            })))
+        };
+    }
+    match mnemonic {
+        Mnemonic::Xadd => next(by_size!(size, T => by_ea!(op, E => {
+            run::<ExchangeAdd<T, E>> as Handler
+        }))),
+        Mnemonic::Cmpxchg => next(by_size!(size, T => by_ea!(op, E => {
+            run::<CompareExchange<T, E>> as Handler
+        }))),
+        Mnemonic::Inc if locked => next(by_size!(size, T => by_ea!(op, E => {
+            run::<LockedIncDec<T, E, true>> as Handler
+        }))),
+        Mnemonic::Dec if locked => next(by_size!(size, T => by_ea!(op, E => {
+            run::<LockedIncDec<T, E, false>> as Handler
+        }))),
+        Mnemonic::Add if locked => alu!(alu::Add),
+        Mnemonic::Sub if locked => alu!(alu::Sub),
+        Mnemonic::And if locked => alu!(alu::And),
+        Mnemonic::Or if locked => alu!(alu::Or),
+        Mnemonic::Xor if locked => alu!(alu::Xor),
+        _ => None,
+    }
+}
+
+/// Bit tests and scans, double shifts and divisions.
+fn bit_operations(instruction: &Instruction, op: &Op) -> Option<Chosen> {
+    let size = if instruction.op_count() > 0 { operand_size(instruction, 0) } else { 0 };
+    let register = |index| instruction.op_kind(index) == OpKind::Register;
+    macro_rules! from_any {
+        ($T:ident, $S:ident => $X:ty) => {
+            by_wide_size!(size, $T => if register(1) {
+                type $S = Reg2;
+                run::<$X> as Handler
+            } else {
+                by_ea!(op, E => {
+                    type $S = Mem<E>;
+                    run::<$X> as Handler
+                })
+            })
+        };
+    }
+    macro_rules! change {
+        ($K:ident) => {
+            by_wide_size!(size, T => match (register(0), register(1)) {
+                (true, true) => run::<BitChange<T, Reg2, { bits::$K }>> as Handler,
+                (true, false) => run::<BitChange<T, Imm, { bits::$K }>>,
+                _ => return None,
+            })
+        };
+    }
+    macro_rules! double {
+        ($LEFT:literal) => {
+            by_wide_size!(size, T => match (register(0), register(2)) {
+                (true, true) => run::<DoubleShift<T, Reg1, Cl, $LEFT>> as Handler,
+                (true, false) => run::<DoubleShift<T, Reg1, Imm, $LEFT>>,
+                _ => return None,
+            })
+        };
+    }
+    next(match instruction.mnemonic() {
+        Mnemonic::Bt => by_wide_size!(size, T => match (register(0), register(1)) {
+            (true, true) => run::<BitTest<T, Reg1, Reg2>> as Handler,
+            (true, false) => run::<BitTest<T, Reg1, Imm>>,
+            (false, true) => return None,
+            (false, false) => by_ea!(op, E => run::<BitTest<T, Mem<E>, Imm>> as Handler),
+        }),
+        Mnemonic::Bts => change!(SET),
+        Mnemonic::Btr => change!(RESET),
+        Mnemonic::Btc => change!(COMPLEMENT),
+        Mnemonic::Bsf | Mnemonic::Tzcnt => from_any!(T, S => Scan<T, S, false>),
+        Mnemonic::Bsr | Mnemonic::Lzcnt => from_any!(T, S => Scan<T, S, true>),
+        Mnemonic::Popcnt => from_any!(T, S => PopCount<T, S>),
+        Mnemonic::Shld => double!(true),
+        Mnemonic::Shrd => double!(false),
+        Mnemonic::Div => one_operand!(instruction, op, T, D => Divide<T, D, false>),
+        Mnemonic::Idiv => one_operand!(instruction, op, T, D => Divide<T, D, true>),
+        _ => return None,
+    })
+}
+
 fn shifts<K: shift::Kind>(instruction: &Instruction, op: &Op) -> Option<Chosen> {
     let by_cl = instruction.op1_kind() == OpKind::Register;
     if by_cl && instruction.op1_register() != Register::CL {
@@ -608,7 +738,7 @@ pub(crate) fn fused(first: &Instruction, second: &Instruction, op: &mut Op) -> O
     }
     let form = form(first)?;
     let size = operand_size(first, 0);
-    if size == 2 || (op.high1 | op.high2) != 0 {
+    if size == 2 || has_high_byte(op) {
         return None;
     }
     let number = condition(second)?;

@@ -4,8 +4,11 @@
 //! of its own from iced's decoded form, and [`system`] what needs the whole interpreter. Source: Intel SDM volume 2.
 
 pub(crate) mod alu;
+pub(crate) mod atomic;
+pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod cpuid;
+pub(crate) mod legacy;
 pub(crate) mod multiply;
 pub(crate) mod packed;
 pub(crate) mod shift;

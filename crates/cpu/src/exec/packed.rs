@@ -57,39 +57,63 @@ impl<T: Cell + Into<u128>, E: Ea> Source<u128> for Narrow<T, E> {
 
 /// A scalar operation on the low element.
 trait Scalar<T> {
+    /// The exact operation, with its flags.
     fn apply(a: T, b: T, mxcsr: &mut u32) -> T;
+    /// The host's operation, if no flag but PE can come of it. Rounding is to nearest.
+    fn host(a: T, b: T) -> Option<T>;
+}
+
+/// True if the host's arithmetic does: rounding to nearest, all exceptions masked, and inexactness noted already.
+#[inline(always)]
+fn host_suffices(core: &Core) -> bool {
+    core.cpu.mxcsr & (fp::MASKS | fp::RC | fp::PE) == fp::MASKS | fp::PE
 }
 
 macro_rules! scalar {
-    ($($name:ident: $single:path, $double:path;)*) => {$(
-        struct $name;
-        impl Scalar<u32> for $name {
+    ($($name:ident $int:ty, $float:ty: $exact:path, |$a:ident, $b:ident| $r:expr, $sound:expr;)*) => {$(
+        impl Scalar<$int> for $name {
             #[inline(always)]
-            fn apply(a: u32, b: u32, mxcsr: &mut u32) -> u32 {
-                $single(a, b, mxcsr)
+            fn apply(a: $int, b: $int, mxcsr: &mut u32) -> $int {
+                $exact(a, b, mxcsr)
             }
-        }
-        impl Scalar<u64> for $name {
             #[inline(always)]
-            fn apply(a: u64, b: u64, mxcsr: &mut u32) -> u64 {
-                $double(a, b, mxcsr)
+            fn host(a: $int, b: $int) -> Option<$int> {
+                let plain = |x: $float| x.is_normal() || x == 0.0;
+                let ($a, $b) = (<$float>::from_bits(a), <$float>::from_bits(b));
+                let r: $float = $r;
+                let sound: fn($float, $float, $float) -> bool = $sound;
+                (plain($a) && plain($b) && sound(r, $a, $b)).then(|| r.to_bits())
             }
         }
     )*};
 }
-scalar! {
-    Add: fp::addss, fp::addsd;
-    Sub: fp::subss, fp::subsd;
-    Mul: fp::mulss, fp::mulsd;
-    Div: fp::divss, fp::divsd;
-}
 
+struct Add;
+struct Sub;
+struct Mul;
+struct Div;
 struct Sqrt;
+
+scalar! {
+    Add u32, f32: fp::addss, |a, b| a + b, |r, _, _| r.is_normal() || r == 0.0;
+    Add u64, f64: fp::addsd, |a, b| a + b, |r, _, _| r.is_normal() || r == 0.0;
+    Sub u32, f32: fp::subss, |a, b| a - b, |r, _, _| r.is_normal() || r == 0.0;
+    Sub u64, f64: fp::subsd, |a, b| a - b, |r, _, _| r.is_normal() || r == 0.0;
+    Mul u32, f32: fp::mulss, |a, b| a * b, |r, a, b| r.is_normal() || a == 0.0 || b == 0.0;
+    Mul u64, f64: fp::mulsd, |a, b| a * b, |r, a, b| r.is_normal() || a == 0.0 || b == 0.0;
+    Div u32, f32: fp::divss, |a, b| a / b, |r, _, _| r.is_normal();
+    Div u64, f64: fp::divsd, |a, b| a / b, |r, _, _| r.is_normal();
+}
 
 impl Scalar<u64> for Sqrt {
     #[inline(always)]
     fn apply(_: u64, b: u64, mxcsr: &mut u32) -> u64 {
         fp::sqrtsd(b, mxcsr)
+    }
+    #[inline(always)]
+    fn host(_: u64, b: u64) -> Option<u64> {
+        let b = f64::from_bits(b);
+        (b.is_normal() && b > 0.0).then(|| b.sqrt().to_bits())
     }
 }
 
@@ -97,6 +121,11 @@ impl Scalar<u32> for Sqrt {
     #[inline(always)]
     fn apply(_: u32, b: u32, mxcsr: &mut u32) -> u32 {
         fp::sqrtss(b, mxcsr)
+    }
+    #[inline(always)]
+    fn host(_: u32, b: u32) -> Option<u32> {
+        let b = f32::from_bits(b);
+        (b.is_normal() && b > 0.0).then(|| b.sqrt().to_bits())
     }
 }
 
@@ -108,7 +137,13 @@ impl<O: Scalar<u64>, S: Source<u64>> Exec for ScalarOp<O, u64, S> {
     fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let b = S::get::<SLOW>(core, op, ram)?;
         let old = xmm(core, op.r1);
-        let new = guarded(core, op, |mxcsr| O::apply(old as u64, b, mxcsr))?;
+        let new = if SLOW {
+            guarded(core, op, |mxcsr| O::apply(old as u64, b, mxcsr))?
+        } else if host_suffices(core) {
+            O::host(old as u64, b).ok_or(Stop::RETRY)?
+        } else {
+            return Err(Stop::RETRY);
+        };
         set_xmm(core, op.r1, (old >> 64 << 64) | u128::from(new));
         Ok(())
     }
@@ -119,7 +154,13 @@ impl<O: Scalar<u32>, S: Source<u32>> Exec for ScalarOp<O, u32, S> {
     fn exec<const SLOW: bool>(core: &mut Core, op: &Op, ram: &GuestRam) -> Step {
         let b = S::get::<SLOW>(core, op, ram)?;
         let old = xmm(core, op.r1);
-        let new = guarded(core, op, |mxcsr| O::apply(old as u32, b, mxcsr))?;
+        let new = if SLOW {
+            guarded(core, op, |mxcsr| O::apply(old as u32, b, mxcsr))?
+        } else if host_suffices(core) {
+            O::host(old as u32, b).ok_or(Stop::RETRY)?
+        } else {
+            return Err(Stop::RETRY);
+        };
         set_xmm(core, op.r1, (old >> 32 << 32) | u128::from(new));
         Ok(())
     }

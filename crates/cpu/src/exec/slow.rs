@@ -7,9 +7,9 @@ use guest_mem::GuestRam;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 
 use super::alu::{self, Binary};
-use super::{multiply, shift, simd, string, system, x87};
+use super::atomic::{self, Atomic};
+use super::{shift, simd, string, system, x87};
 use crate::decode::{register, select};
-use crate::engine::vector;
 use crate::flags::{Flags, Int};
 use crate::memory::{Cell, on_stack};
 use crate::op::{Ea, EaAny, Exec, Handler, Op, careful, reg, set_reg};
@@ -20,7 +20,7 @@ use crate::state::flag;
 pub(crate) fn handler(instruction: &Instruction) -> Handler {
     if instruction.is_invalid() {
         careful::<Undefined>
-    } else if instruction.is_string_instruction() {
+    } else if string::is_memory_string(instruction) {
         careful::<string::StringOp>
     } else if simd::is_simd(instruction) {
         careful::<simd::Simd>
@@ -78,56 +78,6 @@ macro_rules! by_size {
     };
 }
 pub(crate) use by_size;
-
-/// A width that has an atomic exchange.
-pub(crate) trait Atomic: Int + Cell + PartialEq {
-    fn exchange(ram: &GuestRam, pa: guest_mem::Pa, expected: Self, new: Self)
-    -> Result<Self, Self>;
-}
-
-macro_rules! atomic {
-    ($($int:ty, $name:ident;)*) => {$(
-        impl Atomic for $int {
-            fn exchange(
-                ram: &GuestRam,
-                pa: guest_mem::Pa,
-                expected: Self,
-                new: Self,
-            ) -> Result<Self, Self> {
-                ram.$name(pa, expected, new)
-            }
-        }
-    )*};
-}
-atomic! {
-    u8, compare_exchange_u8;
-    u16, compare_exchange_u16;
-    u32, compare_exchange_u32;
-    u64, compare_exchange_u64;
-}
-
-/// Replaces memory by `f` of it, atomically, and returns what was there.
-fn atomic_update<T: Atomic>(
-    core: &mut Core,
-    op: &Op,
-    ram: &GuestRam,
-    va: u64,
-    f: impl Fn(T) -> T,
-) -> Result<T, Stop> {
-    if let Some(pa) = core.atomic_place::<T>(ram, op, va)? {
-        let mut old: T = ram.load(pa);
-        loop {
-            match T::exchange(ram, pa, old, f(old)) {
-                Ok(old) => return Ok(old),
-                Err(found) => old = found,
-            }
-        }
-    }
-    // Across two pages: not atomic against other processors.
-    let (old, place) = core.start::<T>(ram, op, va)?;
-    core.finish(ram, op, va, place, f(old))?;
-    Ok(old)
-}
 
 /// Reads operand `index`.
 pub(crate) fn read<T: Int + Cell>(
@@ -191,7 +141,7 @@ fn update<T: Atomic>(
     let va = EaAny::ea(core, op);
     if instruction.has_lock_prefix() {
         let before = core.flags;
-        let old = atomic_update(core, op, ram, va, |old| f(&mut before.clone(), old))?;
+        let old = atomic::update::<T, true>(core, op, ram, va, |old| f(&mut before.clone(), old))?;
         f(&mut core.flags, old);
         return Ok(old);
     }
@@ -267,19 +217,6 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc => {
             by_size!(size, T => bit_test::<T>(core, op, ram, i))
         }
-        // Without BMI1 the F3 prefix before BSF and BSR means nothing.
-        Mnemonic::Bsf | Mnemonic::Tzcnt => by_size!(size, T => {
-            scan::<T>(core, op, ram, i, |v| u64::from(v.zx().trailing_zeros()))
-        }),
-        Mnemonic::Bsr | Mnemonic::Lzcnt => by_size!(size, T => {
-            scan::<T>(core, op, ram, i, |v| 63 - u64::from(v.zx().leading_zeros()))
-        }),
-        Mnemonic::Popcnt => by_size!(size, T => {
-            let value: T = read(core, op, ram, i, 1)?;
-            let count = T::of(u64::from(value.zx().count_ones()));
-            core.flags.set_bits(if count == 0 { flag::ZF } else { 0 });
-            write(core, op, ram, i, 0, count)
-        }),
         Mnemonic::Shld | Mnemonic::Shrd => {
             let left = i.mnemonic() == Mnemonic::Shld;
             by_size!(size, T => {
@@ -291,13 +228,7 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             });
             Ok(())
         }
-        Mnemonic::Div => by_size!(size, T => divide::<T>(core, op, ram, i, multiply::divide)),
-        Mnemonic::Idiv => {
-            by_size!(size, T => divide::<T>(core, op, ram, i, multiply::divide_signed))
-        }
-        Mnemonic::Mov | Mnemonic::Movnti
-            if i.op_kind(1) != OpKind::Register || i.op1_register().is_gpr() =>
-        {
+        Mnemonic::Mov | Mnemonic::Movnti if is_general(i, 0) && is_general(i, 1) => {
             by_size!(size, T => {
                 let value: T = read(core, op, ram, i, 1)?;
                 write(core, op, ram, i, 0, value)
@@ -305,7 +236,8 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         }
         Mnemonic::Movsx if i.op_count() == 2 => Err(core.undefined(op)),
         Mnemonic::Xlatb => {
-            let va = EaAny::ea(core, op).wrapping_add(core.regs[0] & 0xFF);
+            let index = core.regs[0] & 0xFF;
+            let va = EaAny::ea(core, &Op { disp: op.disp.wrapping_add(index), ..*op });
             let value: u8 = core.load(ram, op, va)?;
             set_reg(core, 0, value);
             Ok(())
@@ -370,10 +302,16 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         | Mnemonic::Ud0
         | Mnemonic::Ud1
         | Mnemonic::Ud2
+        | Mnemonic::Reservednop
         | Mnemonic::Rdrand
         | Mnemonic::Rdseed => Err(core.undefined(op)),
         _ => system::in_block(core, op, ram, i),
     }
+}
+
+/// True for operands other than segment, control and debug registers.
+fn is_general(i: &Instruction, index: u32) -> bool {
+    i.op_kind(index) != OpKind::Register || i.op_register(index).is_gpr()
 }
 
 fn exchange(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction, size: usize) -> Step {
@@ -388,7 +326,7 @@ fn exchange(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction, size: usi
         let old = match memory {
             Some(_) => {
                 let va = EaAny::ea(core, op);
-                atomic_update::<T>(core, op, ram, va, |_| new)?
+                atomic::update::<T, true>(core, op, ram, va, |_| new)?
             }
             None => {
                 let old: T = read(core, op, ram, i, 0)?;
@@ -403,30 +341,15 @@ fn exchange(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction, size: usi
 fn compare_exchange<T: Atomic>(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
     let expected: T = reg(core, 0);
     let new: T = read(core, op, ram, i, 1)?;
-    let found = if i.op_kind(0) == OpKind::Memory {
+    if i.op_kind(0) == OpKind::Memory {
         let va = EaAny::ea(core, op);
-        match core.atomic_place::<T>(ram, op, va)? {
-            Some(pa) => match T::exchange(ram, pa, expected, new) {
-                Ok(found) | Err(found) => found,
-            },
-            None => {
-                let (found, place) = core.start::<T>(ram, op, va)?;
-                let value = if found == expected { new } else { found };
-                core.finish(ram, op, va, place, value)?;
-                found
-            }
-        }
-    } else {
-        let found: T = read(core, op, ram, i, 0)?;
-        if found == expected {
-            write(core, op, ram, i, 0, new)?;
-        }
-        found
-    };
-    <alu::Sub as Binary>::apply(&mut core.flags, expected, found);
-    if found != expected {
-        set_reg(core, 0, found);
+        return atomic::compare_exchange::<T, true>(core, op, ram, va, expected, new);
     }
+    let found: T = read(core, op, ram, i, 0)?;
+    if found == expected {
+        write(core, op, ram, i, 0, new)?;
+    }
+    atomic::finish_compare(core, expected, found);
     Ok(())
 }
 
@@ -501,7 +424,7 @@ fn bit_test<T: Atomic>(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         if is_test {
             core.load::<T>(ram, op, va)?
         } else if i.has_lock_prefix() {
-            atomic_update(core, op, ram, va, change)?
+            atomic::update::<T, true>(core, op, ram, va, change)?
         } else {
             let (old, place) = core.start::<T>(ram, op, va)?;
             core.finish(ram, op, va, place, change(old))?;
@@ -509,44 +432,6 @@ fn bit_test<T: Atomic>(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         }
     };
     core.flags.set_cf(old.zx() & bit.zx() != 0);
-    Ok(())
-}
-
-fn scan<T: Atomic>(
-    core: &mut Core,
-    op: &Op,
-    ram: &GuestRam,
-    i: &Instruction,
-    find: impl Fn(T) -> u64,
-) -> Step {
-    let value: T = read(core, op, ram, i, 1)?;
-    // With a zero source the destination keeps its value; only ZF is defined.
-    core.flags.set_zf(value.zx() == 0);
-    if value.zx() == 0 {
-        return Ok(());
-    }
-    write(core, op, ram, i, 0, T::of(find(value)))
-}
-
-fn divide<T: Atomic>(
-    core: &mut Core,
-    op: &Op,
-    ram: &GuestRam,
-    i: &Instruction,
-    how: impl Fn(T, T, T) -> Option<(T, T)>,
-) -> Step {
-    let by: T = read(core, op, ram, i, 0)?;
-    let low: T = reg(core, 0);
-    let high: T = if T::BITS == 8 { T::of(core.regs[0] >> 8) } else { reg(core, 2) };
-    let Some((quotient, remainder)) = how(high, low, by) else {
-        return Err(core.raise(op, vector::DIVIDE, 0));
-    };
-    if T::BITS == 8 {
-        set_reg(core, 0, (remainder.zx() << 8 | quotient.zx()) as u16);
-    } else {
-        set_reg(core, 0, quotient);
-        set_reg(core, 2, remainder);
-    }
     Ok(())
 }
 

@@ -18,6 +18,20 @@ const RCX: usize = 1;
 const RSI: usize = 6;
 const RDI: usize = 7;
 
+/// True for the string instructions that do not use ports.
+pub(crate) fn is_memory_string(i: &Instruction) -> bool {
+    i.is_string_instruction()
+        && !matches!(
+            i.mnemonic(),
+            Mnemonic::Insb
+                | Mnemonic::Insw
+                | Mnemonic::Insd
+                | Mnemonic::Outsb
+                | Mnemonic::Outsw
+                | Mnemonic::Outsd
+        )
+}
+
 /// Executes a string instruction from its decoded form.
 pub(crate) struct StringOp;
 
@@ -196,7 +210,6 @@ impl Run {
                 self.advance(core, RDI, self.step);
                 true
             }
-            // INS and OUTS.
             _ => return Err(core.undefined(op)),
         };
         Ok(!compared || core.flags.zf() == (self.repeat == Repeat::Equal))

@@ -15,7 +15,7 @@ use crate::decode::{Mode, select};
 use crate::engine::{Clock, Exit, vector};
 use crate::flags::Int;
 use crate::fxsave::FXSAVE_WRITTEN;
-use crate::op::{Ea, EaAny, Exec, Op};
+use crate::op::{Ea, EaAny, Exec, Op, op_flag};
 use crate::processor::{Core, FS_BASE, GS_BASE, Step, Stop};
 use crate::state::{Segment, flag, seg_attr, selector, sreg};
 
@@ -166,7 +166,7 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         }
         Mnemonic::Fxsave | Mnemonic::Fxsave64 => {
             let va = EaAny::ea(core, op);
-            super::vector::aligned::<true>(core, op, va)?;
+            image_alignment(core, op, va)?;
             core.touch_end(ram, op, va, 512, Access::Write)?;
             let image = core.cpu.fxsave(i.mnemonic() == Mnemonic::Fxsave64);
             // The rest of the image is the program's own.
@@ -174,7 +174,7 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
         }
         Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
             let va = EaAny::ea(core, op);
-            super::vector::aligned::<true>(core, op, va)?;
+            image_alignment(core, op, va)?;
             core.touch_end(ram, op, va, 512, Access::Read)?;
             let mut image = [0u8; 512];
             core.copy_out(ram, op, va, &mut image)?;
@@ -221,6 +221,14 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
             }
             Ok(())
         }
+        Mnemonic::Lmsw => {
+            kernel_only(core, op)?;
+            let value: u16 = read(core, op, ram, i, 0)?;
+            // PE cannot be cleared this way.
+            let low = u64::from(value & 0xF) | (core.cpu.cr0 & 1);
+            core.cpu.cr0 = (core.cpu.cr0 & !0xF) | low;
+            Ok(())
+        }
         Mnemonic::Clts => {
             kernel_only(core, op)?;
             core.cpu.cr0 &= !8;
@@ -247,11 +255,30 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
             };
             by_size!(select::operand_size(i, 0), T => write(core, op, ram, i, 0, result as T))
         }
+        // Port strings are refused where they are not forbidden: see `Exit::Port`.
+        Mnemonic::Insb
+        | Mnemonic::Insw
+        | Mnemonic::Insd
+        | Mnemonic::Outsb
+        | Mnemonic::Outsw
+        | Mnemonic::Outsd
+            if !io_allowed(core) =>
+        {
+            Err(core.protection(op))
+        }
         Mnemonic::Wbinvd | Mnemonic::Invd => kernel_only(core, op),
         // CR4.PCE is clear.
         Mnemonic::Rdpmc => Err(core.protection(op)),
-        _ => Err(core.undefined(op)),
+        _ => super::legacy::execute(core, op, ram, i),
     }
+}
+
+/// Checks the address of an FXSAVE image: first that it is one, then its alignment.
+fn image_alignment(core: &mut Core, op: &Op, va: u64) -> Step {
+    if op.flags & op_flag::STACK != 0 && !Va(va).is_canonical() {
+        return Err(core.raise(op, vector::STACK, 0));
+    }
+    super::vector::aligned::<true>(core, op, va)
 }
 
 /// SLDT, STR, SMSW: 16 bits to memory, the whole to a register.
