@@ -40,6 +40,9 @@ const TYPES: &[&TypeInfo] = &[
     crate::ex::timer::Timer::TYPE,
     crate::ex::keyed::KeyedEvent::TYPE,
     crate::mm::Section::TYPE,
+    crate::io::device::Device::TYPE,
+    crate::io::IoCompletion::TYPE,
+    crate::io::FileObject::TYPE,
 ];
 
 /// Reports facts about an object, its type or its handle.
