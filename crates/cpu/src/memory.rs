@@ -195,6 +195,7 @@ impl Core {
 
     /// Reads a short run of bytes (at most a page), which may cross a page.
     pub fn copy_out(&mut self, ram: &GuestRam, op: &Op, va: u64, into: &mut [u8]) -> Step {
+        self.check_end(op, va, into.len() as u64)?;
         let first = first_part(va, into.len());
         let from = self.translate(ram, op, va, Access::Read)?;
         let (head, tail) = into.split_at_mut(first);
@@ -210,6 +211,7 @@ impl Core {
 
     /// Writes a short run of bytes (at most a page), which may cross a page; all of it or nothing.
     pub fn copy_in(&mut self, ram: &GuestRam, op: &Op, va: u64, from: &[u8]) -> Step {
+        self.check_end(op, va, from.len() as u64)?;
         let first = first_part(va, from.len());
         let to = self.translate(ram, op, va, Access::Write)?;
         let (head, tail) = from.split_at(first);
@@ -255,6 +257,7 @@ impl Core {
 
     /// Checks that a range of at most a page can be written.
     pub fn probe_write(&mut self, ram: &GuestRam, op: &Op, va: u64, size: u64) -> Step {
+        self.check_end(op, va, size)?;
         self.translate(ram, op, va, Access::Write)?;
         if tag_of(va, size) != Va(va).page().0 {
             self.translate(ram, op, va.wrapping_add(size - 1) & !(PAGE_SIZE - 1), Access::Write)?;
@@ -317,9 +320,7 @@ impl Core {
         }
         let va = Va(va);
         if !va.is_canonical() {
-            let stack = op.flags & op_flag::STACK != 0;
-            let vector = if stack { vector::STACK } else { vector::PROTECTION };
-            return Err(self.raise(op, vector, 0));
+            return Err(self.non_canonical(op));
         }
         match walk(ram, Pfn(self.cpu.cr3 >> 12), va, access, self.privilege()) {
             Ok(mapping) => {
@@ -334,6 +335,17 @@ impl Core {
                 Err(self.raise(op, vector::PAGE_FAULT, fault.error_code))
             }
         }
+    }
+
+    fn non_canonical(&mut self, op: &Op) -> Stop {
+        let stack = op.flags & op_flag::STACK != 0;
+        self.raise(op, if stack { vector::STACK } else { vector::PROTECTION }, 0)
+    }
+
+    /// Refuses an access that runs over the end of the canonical addresses, before its first page is looked at.
+    fn check_end(&mut self, op: &Op, va: u64, size: u64) -> Step {
+        let end = Va(va.wrapping_add(size.saturating_sub(1)));
+        if end.is_canonical() { Ok(()) } else { Err(self.non_canonical(op)) }
     }
 
     /// Translates the address of an instruction byte.

@@ -8,7 +8,9 @@ mod quiet;
 pub(crate) mod select;
 
 use guest_mem::{GuestRam, PAGE_SIZE, Pa, Pfn, Va};
-use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind, Register,
+};
 
 use crate::cache::{Link, NEVER};
 use crate::engine::Exit;
@@ -77,6 +79,7 @@ pub(crate) fn decode(
     let mut decoder = Decoder::with_ip(mode.bitness, bytes, rip, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
     decoder.decode_out(&mut instruction);
+    correct(&mut instruction, bytes, rip);
     if instruction.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes {
         return decode_crossing(builder, ram, rip, bytes);
     }
@@ -88,6 +91,7 @@ pub(crate) fn decode(
         let more = decoder.can_decode() && Va(end).page().0 == builder.page;
         if more {
             decoder.decode_out(&mut next);
+            correct(&mut next, bytes, rip);
         }
         let next_ok =
             more && !(next.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes);
@@ -109,6 +113,7 @@ pub(crate) fn decode(
                     break;
                 }
                 decoder.decode_out(&mut instruction);
+                correct(&mut instruction, bytes, rip);
                 if instruction.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes {
                     builder.end(end);
                     break;
@@ -134,11 +139,37 @@ fn decode_crossing(
     ram.read(second, &mut more);
     let bytes = [start, &more].concat();
     let mut decoder = Decoder::with_ip(builder.mode.bitness, &bytes, rip, DecoderOptions::NONE);
-    let instruction = decoder.decode();
+    let mut instruction = decoder.decode();
+    correct(&mut instruction, &bytes, rip);
     if !matches!(builder.add(&instruction, None), Added::End) {
         builder.end(instruction.next_ip());
     }
     Ok(Decoded { ops: builder.ops, links: builder.links, second: Some(second.pfn()) })
+}
+
+/// Mends what iced reads differently from processors: with REX.B, `F3 90` is not PAUSE but an exchange with R8.
+fn correct(instruction: &mut Instruction, bytes: &[u8], start: u64) {
+    if instruction.code() != Code::Pause {
+        return;
+    }
+    let end = instruction.next_ip().wrapping_sub(start) as usize;
+    let Some([.., rex, _]) = bytes.get(..end) else { return };
+    if instruction.len() < 3 || rex & 0xF1 != 0x41 {
+        return;
+    }
+    let wide = rex & 8 != 0;
+    let at = end - instruction.len();
+    let narrow = bytes.get(at..end).unwrap_or_default().contains(&0x66);
+    let (code, r8, rax) = match (wide, narrow) {
+        (true, _) => (Code::Xchg_r64_RAX, Register::R8, Register::RAX),
+        (false, true) => (Code::Xchg_r16_AX, Register::R8W, Register::AX),
+        (false, false) => (Code::Xchg_r32_EAX, Register::R8D, Register::EAX),
+    };
+    instruction.set_code(code);
+    instruction.set_op0_kind(OpKind::Register);
+    instruction.set_op0_register(r8);
+    instruction.set_op1_kind(OpKind::Register);
+    instruction.set_op1_register(rax);
 }
 
 fn mark(core: &mut Core, ram: &GuestRam, pfn: Pfn) {
