@@ -3,7 +3,7 @@
 //! A hit needs the whole access within one page; page crossings, misses, stores to decoded code and faults go the slow
 //! way. Neighbours: [`crate::tlb`], [`guest_mem::walk`]. Source: Intel SDM volume 3A, chapter 4.
 
-use guest_mem::{Access, GuestRam, PAGE_SIZE, Pa, Pfn, Privilege, Va, walk};
+use guest_mem::{Access, GuestRam, PAGE_SIZE, Pa, Pfn, Privilege, Scalar, Va, walk};
 
 use crate::engine::{Exit, vector};
 use crate::flags::Int;
@@ -11,16 +11,11 @@ use crate::op::{Op, op_flag};
 use crate::processor::{Core, Step, Stop};
 
 /// A value that memory operands have.
-pub(crate) trait Cell: guest_mem_scalar::Scalar {
+pub(crate) trait Cell: Scalar {
+    /// Bytes of the value.
     const SIZE: u64;
     fn from_scratch(scratch: u128) -> Self;
     fn to_scratch(self) -> u128;
-}
-
-mod guest_mem_scalar {
-    /// The bound that [`guest_mem::GuestRam::load`] asks for, for our operand types.
-    pub trait Scalar: guest_mem::Scalar {}
-    impl<T: guest_mem::Scalar> Scalar for T {}
 }
 
 macro_rules! cell {
