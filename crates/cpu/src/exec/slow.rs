@@ -293,7 +293,7 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             }
             Ok(())
         }
-        Mnemonic::Clflush | Mnemonic::Clflushopt => {
+        Mnemonic::Clflush => {
             // It is checked like a byte load.
             let va = EaAny::ea(core, op);
             core.load::<u8>(ram, op, va).map(|_| ())
