@@ -33,7 +33,6 @@ pub struct IoCompletion {
 }
 
 impl ObjectBody for IoCompletion {
-    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "IoCompletion",
         access: AccessMap {

@@ -60,14 +60,9 @@ pub struct FileState {
 }
 
 impl ObjectBody for FileObject {
-    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo =
         &TypeInfo { name: "File", access: FILE_ACCESS, body_size: 0xD8 };
     const DISPATCHER: Option<u64> = Some(EVENT_AT);
-
-    fn query_name(file: &ObRef<Self>, _k: &Kernel) -> Option<UnicodeString> {
-        Some(file.full_name())
-    }
 
     fn last_handle_closed(file: &ObRef<Self>, k: &mut Kernel) {
         super::irp::cancel(k, |irp| Arc::ptr_eq(&irp.file, file));

@@ -323,22 +323,18 @@ pub fn create_thread(
 
     let mut first = CpuState::user_mode();
     first.rip = entries.rtl_user_thread_start.0;
-    if let Some([rcx, rdx, rsp]) = first.gpr.get_disjoint_mut([reg::RCX, reg::RDX, reg::RSP]).ok() {
-        *rcx = request.start.0;
-        *rdx = request.argument;
-        *rsp = top - 0x28;
-    }
+    first.gpr[reg::RCX] = request.start.0;
+    first.gpr[reg::RDX] = request.argument;
+    first.gpr[reg::RSP] = top - 0x28;
     let record = context::capture(&first, CONTEXT_ALL);
     let at = ((top - 0x28) & !0xF) - size_of::<CONTEXT>() as u64;
     mm::copy_to(k, process, Va(at), record.as_bytes())?;
 
     let mut cpu = first;
     cpu.rip = entries.ldr_initialize_thunk.0;
-    if let Some([rcx, rdx, rsp]) = cpu.gpr.get_disjoint_mut([reg::RCX, reg::RDX, reg::RSP]).ok() {
-        *rcx = at;
-        *rdx = entries.base.0;
-        *rsp = at - 8;
-    }
+    cpu.gpr[reg::RCX] = at;
+    cpu.gpr[reg::RDX] = entries.base.0;
+    cpu.gpr[reg::RSP] = at - 8;
     if let Some(gs) = cpu.seg.get_mut(sreg::GS) {
         gs.base = teb_base.0;
     }

@@ -176,7 +176,7 @@ impl<'a> ServiceCx<'a> {
 
     /// Captures the text of a counted string.
     pub fn capture_string(&mut self, string: &UNICODE_STRING) -> NtResult<UnicodeString> {
-        if string.Length % 2 != 0 {
+        if !string.Length.is_multiple_of(2) {
             return Err(STATUS_OBJECT_NAME_INVALID);
         }
         let bytes = self.read_vec(Va(string.Buffer), usize::from(string.Length))?;
