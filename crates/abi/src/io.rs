@@ -356,3 +356,39 @@ pub const SYMLINK_FLAG_RELATIVE: u32 = 1;
 pub const IO_COMPLETION_QUERY_STATE: u32 = 1;
 pub const IO_COMPLETION_MODIFY_STATE: u32 = 2;
 pub const IO_COMPLETION_ALL_ACCESS: u32 = 0x1F_0003;
+
+/// `FILE_PIPE_LOCAL_INFORMATION`.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FILE_PIPE_LOCAL_INFORMATION {
+    pub NamedPipeType: u32,
+    pub NamedPipeConfiguration: u32,
+    pub MaximumInstances: u32,
+    pub CurrentInstances: u32,
+    pub InboundQuota: u32,
+    pub ReadDataAvailable: u32,
+    pub OutboundQuota: u32,
+    pub WriteQuotaAvailable: u32,
+    pub NamedPipeState: u32,
+    pub NamedPipeEnd: u32,
+}
+const _: () = assert!(size_of::<FILE_PIPE_LOCAL_INFORMATION>() == 0x28);
+
+/// `FILE_PIPE_PEEK_BUFFER` before the data.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FILE_PIPE_PEEK_BUFFER {
+    pub NamedPipeState: u32,
+    pub ReadDataAvailable: u32,
+    pub NumberOfMessages: u32,
+    pub MessageLength: u32,
+}
+const _: () = assert!(size_of::<FILE_PIPE_PEEK_BUFFER>() == 0x10);
+
+/// `FILE_PIPE_WAIT_FOR_BUFFER` before the name, which follows at 0xE.
+pub const FILE_PIPE_WAIT_NAME_AT: usize = 0xE;
+
+pub const FILE_PIPE_DISCONNECTED_STATE: u32 = 1;
+pub const FILE_PIPE_LISTENING_STATE: u32 = 2;
+pub const FILE_PIPE_CONNECTED_STATE: u32 = 3;
+pub const FILE_PIPE_CLOSING_STATE: u32 = 4;

@@ -1,4 +1,4 @@
-//! Built-in drivers: the null device, standard streams, host folders as volumes.
+//! Built-in drivers: the null device, named pipes, standard streams, host folders as volumes.
 //!
 //! Each is a [`ntos::io::Driver`] with its own `add` or `open` function, which whoever boots a machine calls
 //! ([`hostfs::add_volume`], [`null::add`], [`stream::open_standard`]); [`attach`] does it for what every machine has.
@@ -14,8 +14,11 @@
 )]
 
 pub mod hostfs;
+pub mod npfs;
 pub mod null;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
@@ -27,6 +30,7 @@ use ntos::{Kernel, ob};
 /// The directories `\Device` and `\GLOBAL??` must exist.
 pub fn attach(k: &mut Kernel) -> NtResult<Vec<(char, Arc<hostfs::Volume>)>> {
     null::add(k)?;
+    npfs::add(k)?;
     let mut volumes = Vec::new();
     for spec in k.host.volumes() {
         let (device, volume) = hostfs::add_volume(k, &spec)?;

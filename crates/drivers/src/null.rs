@@ -57,8 +57,8 @@ impl OpenFile for NullFile {
         }
     }
 
-    fn flush(&self, _k: &mut Kernel) -> NtResult<()> {
-        Ok(())
+    fn flush(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
+        Outcome::ok(0)
     }
 
     fn facts(&self, _k: &mut Kernel) -> NtResult<FileFacts> {

@@ -122,8 +122,8 @@ impl OpenFile for StreamFile {
         Err(STATUS_NOT_SUPPORTED)
     }
 
-    fn flush(&self, _k: &mut Kernel) -> NtResult<()> {
-        Ok(())
+    fn flush(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
+        Outcome::ok(0)
     }
 
     fn facts(&self, _k: &mut Kernel) -> NtResult<FileFacts> {

@@ -235,6 +235,8 @@ fn default_environment() -> Vec<(String, String)> {
         ("USERNAME", USER),
         ("USERPROFILE", &home),
         ("windir", r"C:\windows"),
+        // Where the userland's `GetUserName` looks.
+        ("WINEUSERNAME", USER),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec()

@@ -10,7 +10,6 @@ fn cmd(scratch: &Scratch, line: &str) -> Outcome {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn echo() {
     let scratch = Scratch::new();
     cmd(&scratch, "echo hello").prints("hello\n").exits(0).quietly();
@@ -22,7 +21,6 @@ fn echo() {
 
 /// `dir` lists names and sizes of the current folder, which is the host's.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn dir() {
     let scratch = Scratch::new();
     scratch.write("small.txt", "1234567");
@@ -44,7 +42,6 @@ fn dir() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn set() {
     let scratch = Scratch::new();
     let outcome = Run::program("cmd.exe")
@@ -59,7 +56,6 @@ fn set() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn type_copy_and_del() {
     let scratch = Scratch::new();
     scratch.write("a.txt", "first\r\nsecond\r\n");
@@ -82,7 +78,6 @@ fn type_copy_and_del() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn for_loops() {
     let scratch = Scratch::new();
     scratch.write("x1.dat", "");
@@ -97,7 +92,6 @@ fn for_loops() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn redirection() {
     let scratch = Scratch::new();
     cmd(&scratch, "echo one>out.txt").prints("").exits(0);
@@ -112,7 +106,6 @@ fn redirection() {
 
 /// A pipe between two processes, and a program's input.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn pipes() {
     let scratch = Scratch::new();
     scratch.write("a.txt", "apple\r\nbanana\r\ncherry\r\n");
@@ -126,7 +119,6 @@ fn pipes() {
 
 /// A batch file: variables, conditions, labels, calls with arguments, and an exit code.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn batch_files() {
     let scratch = Scratch::new();
     scratch.write(
@@ -155,7 +147,6 @@ fn batch_files() {
 
 /// Commands from standard input, as `cmd < file` would give them.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn commands_from_input() {
     let scratch = Scratch::new();
     let outcome = Run::program("cmd.exe")

@@ -20,7 +20,6 @@ fn programs_can_be_downloaded() {
 
 /// `fastlist` lists the machine's processes by Toolhelp: itself among them.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn fastlist() {
     let outcome = Run::program(fetch("fastlist")).go().exits(0).quietly();
     let text = outcome.text();
@@ -36,7 +35,6 @@ fn fastlist() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn ninja_version() {
     let outcome = Run::program(fetch("ninja")).args(["--version"]).go();
     outcome.prints("1.13.2.git.kitware.jobserver-pipe-1\n").exits(0).quietly();
@@ -44,7 +42,6 @@ fn ninja_version() {
 
 /// `ninja` builds three files with `cmd.exe`, then finds nothing to do.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn ninja_builds() {
     let scratch = Scratch::new();
     scratch.write("a.txt", "hello\r\n");
@@ -63,7 +60,6 @@ fn ninja_builds() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn seven_zip_hashes() {
     let scratch = Scratch::new();
     scratch.write("h.txt", "hello corpus\n");
@@ -80,7 +76,6 @@ fn seven_zip_hashes() {
 
 /// `7za` packs four megabytes of noise and text, tests the archive and unpacks it again.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn seven_zip_archives() {
     let scratch = Scratch::new();
     let noise = noise(2_000_000);
@@ -108,7 +103,6 @@ fn seven_zip_archives() {
 
 /// `7za` at full compression with several threads, in the ZIP format.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn seven_zip_with_threads() {
     let scratch = Scratch::new();
     let text: String =
@@ -124,7 +118,6 @@ fn seven_zip_with_threads() {
 
 /// `rg` searches a folder of 200 files with its threads and finds every match.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn ripgrep_searches_a_folder() {
     let scratch = Scratch::new();
     let mut expected = Vec::new();
@@ -151,7 +144,6 @@ fn ripgrep_searches_a_folder() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn ripgrep_reads_input_and_says_when_nothing_matches() {
     let scratch = Scratch::new();
     scratch.write("a.txt", "nothing here\n");
@@ -164,7 +156,6 @@ fn ripgrep_reads_input_and_says_when_nothing_matches() {
 
 /// `protoc` compiles a file to C++ and to a descriptor, and says where another is wrong.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn protoc() {
     let scratch = Scratch::new();
     scratch.write(
@@ -193,7 +184,6 @@ fn protoc() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn esbuild() {
     let scratch = Scratch::new();
     scratch.write("e.js", "let x = 1 + 2; console.log(x)\n");
@@ -211,7 +201,6 @@ fn esbuild() {
 
 /// `ruff` finds three faults of a small file, and repairs one in place.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn ruff() {
     let scratch = Scratch::new();
     scratch.write("a.py", "import os\n\ndef f(x):\n    y = 1\n    return x == None\n");
@@ -232,7 +221,6 @@ fn ruff() {
 
 /// `z3` with the MSVC runtime beside it, as its installer would put it there.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn z3() {
     let scratch = Scratch::new();
     for part in ["z3", "msvcp140", "vcruntime140", "vcruntime140_1"] {
@@ -256,7 +244,6 @@ fn z3() {
 
 /// GNU make expands a function and runs a recipe through a child process.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn make() {
     let scratch = Scratch::new();
     scratch.write("Makefile", "all:;@echo hi-$(words a b c)\nfail:;@exit 3\n");
@@ -269,7 +256,6 @@ fn make() {
 
 /// `rcedit` rewrites the resources of a program: the Win32 functions for that, on a real file.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn rcedit() {
     let scratch = Scratch::new();
     scratch.write("x.exe", fs::read(fetch("setuptools-cli64")).unwrap());
@@ -282,7 +268,6 @@ fn rcedit() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn just() {
     let scratch = Scratch::new();
     scratch.write(
@@ -297,14 +282,12 @@ fn just() {
 }
 
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn buf() {
     Run::program(fetch("buf")).args(["--version"]).go().contains("1.75.0").exits(0);
 }
 
 /// `elevate` without arguments prints its usage and ends with -2.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn elevate() {
     let outcome = Run::program(fetch("elevate")).go().exits(120).complains("0xfffffffe");
     outcome.contains("Usage: elevate [(-c | -k) [-n] [-u]] [-w] command");
@@ -312,7 +295,6 @@ fn elevate() {
 
 /// The setuptools launcher looks for its script beside itself and says that there is none.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn setuptools_launcher() {
     let outcome = Run::program(fetch("setuptools-cli64")).go().exits(2);
     outcome.complains("Cannot open ").complains("cli-64-script.py");

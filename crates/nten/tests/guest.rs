@@ -11,7 +11,6 @@ use support::{Run, Scratch};
 
 /// Arguments with spaces and quotes, environment, standard input, a file, both outputs, the exit code.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn hello() {
     let scratch = Scratch::new();
     let outcome = Run::program(build("hello"))
@@ -31,7 +30,6 @@ fn hello() {
 
 /// Without input, the program sees the end of its input at once.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn hello_without_input() {
     let scratch = Scratch::new();
     let outcome = Run::program(build("hello")).within(&scratch).go();
@@ -43,7 +41,6 @@ fn hello_without_input() {
 
 /// Integer, SSE and x87 arithmetic, and the C library on top of it.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn numbers() {
     let outcome = Run::program(build("numbers")).go();
     outcome.prints(NUMBERS).exits(0).quietly();
@@ -67,7 +64,6 @@ single 16777216 16777217
 
 /// C++ exceptions of a statically linked mingw program.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn exceptions() {
     let outcome = Run::program(build("exceptions")).go();
     outcome.prints(EXCEPTIONS).exits(3).quietly();
@@ -98,7 +94,6 @@ rethrown kept
 
 /// Structured exceptions: filters, finally blocks, vectored handlers, generated code.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn seh() {
     let outcome = Run::program(build("seh")).go();
     outcome.prints(SEH).exits(0).quietly();
@@ -144,7 +139,6 @@ handler removed: c0000005
 
 /// Eight threads and every kind of lock.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn threads() {
     let outcome = Run::program(build("threads")).go();
     outcome.prints(THREADS).exits(0).quietly();
@@ -163,7 +157,6 @@ own thread-local 1000, slot 0000000000000000
 
 /// Thread-local storage and its destructors.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn tls() {
     let outcome = Run::program(build("tls")).go();
     outcome.prints(TLS).exits(0).quietly();
@@ -191,7 +184,6 @@ leaving
 
 /// Virtual memory and heaps.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn memory() {
     let outcome = Run::program(build("memory")).go();
     outcome.prints(MEMORY).exits(0).quietly();
@@ -240,7 +232,6 @@ heap: intact 1, size 3700, valid 1
 
 /// Waits, APCs and timers.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn waits() {
     let outcome = Run::program(build("waits")).go();
     outcome.prints(WAITS).exits(0).quietly();
@@ -282,7 +273,6 @@ counter: about 20 ms
 
 /// Completion ports and the thread pool.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn iocp() {
     let scratch = Scratch::new();
     let outcome = Run::program(build("iocp")).within(&scratch).go();
@@ -308,7 +298,6 @@ pool sum 100
 
 /// Files and directories.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn files() {
     let scratch = Scratch::new();
     let outcome = Run::program(build("files")).within(&scratch).go();
@@ -381,7 +370,6 @@ full path ends in \FILES\y\z
 
 /// Share modes, locks, mapped files, deletion.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn sharing() {
     let scratch = Scratch::new();
     let outcome = Run::program(build("sharing")).within(&scratch).go();
@@ -426,7 +414,6 @@ afterwards: error 2
 
 /// The registry.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn registry() {
     let outcome = Run::program(build("registry")).go();
     outcome.prints(REGISTRY).exits(0).quietly();
@@ -469,7 +456,6 @@ build number: 0, Windows 10 or later
 
 /// Child processes, pipes, inheritance, named objects.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn process() {
     let outcome = Run::program(build("process")).go();
     outcome.prints(PROCESS).exits(0).quietly();
@@ -498,7 +484,6 @@ close twice: error 6
 
 /// DLLs loaded at run time.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn loads() {
     let scratch = Scratch::new();
     let library = fs::read(build_dll("library")).unwrap();
@@ -531,7 +516,6 @@ load to the end: ok
 
 /// A program's own exit code if it fits in a byte, otherwise 120 and the code in words.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn exit_codes() {
     let ends = |mode: &str, code: &str| Run::program(build("ends")).args([mode, code]).go();
     ends("return", "7").prints("mode return\natexit ran\n").exits(7).quietly();
@@ -544,7 +528,6 @@ fn exit_codes() {
 
 /// A program ends when its last thread does, or when any thread says so.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn ends_by_threads() {
     let ends = |mode: &str| Run::program(build("ends")).args([mode]).go();
     ends("thread").prints("mode thread\n").exits(44).quietly();
@@ -554,7 +537,6 @@ fn ends_by_threads() {
 
 /// A crash is named, with the place as module and offset.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn crashes() {
     let ends = |mode: &str| Run::program(build("ends")).args([mode]).go();
     ends("crash")
@@ -574,7 +556,6 @@ fn crashes() {
 
 /// `--timeout` ends a program that computes and one that waits.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn time_limits() {
     for mode in ["spin", "sleep"] {
         let outcome = Run::program(build("ends")).args([mode]).options(["--timeout", "2"]).go();
@@ -585,7 +566,6 @@ fn time_limits() {
 
 /// A DLL that is not there ends the program before it starts, by name.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn missing_dll() {
     Run::program(build_with_imports("missing_dll"))
         .go()
@@ -596,7 +576,6 @@ fn missing_dll() {
 
 /// An import that is not there is named with its DLL.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn missing_export() {
     Run::program(build_with_imports("missing_export"))
         .go()
@@ -607,7 +586,6 @@ fn missing_export() {
 
 /// Two deterministic runs of competing threads are alike: what they print, and their traces to the byte.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn deterministic_runs_are_alike() {
     let scratch = Scratch::new();
     let run = |trace: &str| {
@@ -626,7 +604,6 @@ fn deterministic_runs_are_alike() {
 
 /// A trace names services, objects, paths and results; `.jsonl` makes every line a JSON object.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn traces() {
     let scratch = Scratch::new();
     let run = |options: &[&str]| {
@@ -652,7 +629,6 @@ fn traces() {
 
 /// `--isolated` keeps writes inside and lists them; the host folder stays as it was.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn isolated() {
     let scratch = Scratch::new();
     scratch.write("hello.txt", "before");
@@ -664,7 +640,6 @@ fn isolated() {
 
 /// Damaged programs, one byte in many places each, end somehow; nten itself never fails.
 #[test]
-#[ignore = "the machine is not linked in yet"]
 fn damaged_programs_never_break_nten() {
     let scratch = Scratch::new();
     let program = fs::read(build("hello")).unwrap();

@@ -26,7 +26,7 @@ pub mod ps;
 pub mod run;
 pub mod se;
 pub mod svc;
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod trace;
 pub mod ustr;

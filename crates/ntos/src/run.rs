@@ -146,7 +146,7 @@ impl Processor<'_> {
         if !self.advance_call(thread) {
             return;
         }
-        let mut fuel = QUANTUM;
+        let mut fuel = sched::take_quantum(thread, QUANTUM);
         loop {
             match self.before_user_mode(thread) {
                 Next::Guest => {}
@@ -177,6 +177,9 @@ impl Processor<'_> {
             }
             if fuel == 0 {
                 self.executive.with(|k| sched::quantum_end(k, thread));
+                return;
+            }
+            if self.executive.with(|k| sched::preempt(k, thread, fuel)) {
                 return;
             }
         }

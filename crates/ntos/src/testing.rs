@@ -4,6 +4,8 @@
 //! with [`TestMachine::with`], `async` ones with [`TestMachine::start`], whose result is polled step by step, so that
 //! a test sees exactly when a call blocks. Each process has one page of memory at [`DATA`] for arguments.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;

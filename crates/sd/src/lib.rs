@@ -1,7 +1,7 @@
 //! SIDs, ACLs, security descriptors and the access check, as pure data.
 //!
 //! Key types: [`Sid`], [`Acl`], [`Ace`], [`SecurityDescriptor`], [`Subject`]. Everything is usable alone: bytes in,
-//! bytes out ([`SecurityDescriptor::parse`], [`SecurityDescriptor::to_bytes`]), text in, text out, and the
+//! bytes out ([`SecurityDescriptor::parse`], [`SecurityDescriptor::to_bytes`]), text in, text out ([`sddl`]), and the
 //! decision ([`access_check`]). Sources: [MS-DTYP] 2.4 and 2.5, the Windows SDK documentation of access control.
 //!
 //! Invariants: no input makes this crate panic; what was parsed and written again means the same.
@@ -14,6 +14,7 @@ pub mod access;
 pub mod acl;
 pub mod descriptor;
 pub mod inherit;
+pub mod sddl;
 
 pub mod sid;
 

@@ -382,14 +382,15 @@ impl OpenFile for OpenHostFile {
         Ok(())
     }
 
-    fn flush(&self, k: &mut Kernel) -> NtResult<()> {
+    fn flush(&self, k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
         if self.is_directory() {
-            return Ok(());
+            return Outcome::ok(0);
         }
         if let Some(identity) = self.fcb.identity() {
             mm::flush_file(k, identity)?;
         }
-        self.fcb.reader()?.sync().map_err(host_error)
+        self.fcb.reader()?.sync().map_err(host_error)?;
+        Outcome::ok(0)
     }
 
     fn facts(&self, _k: &mut Kernel) -> NtResult<FileFacts> {
@@ -648,7 +649,7 @@ impl OpenFile for OpenVolume {
         self.volume.facts()
     }
 
-    fn flush(&self, _k: &mut Kernel) -> NtResult<()> {
-        Ok(())
+    fn flush(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
+        Outcome::ok(0)
     }
 }

@@ -52,17 +52,29 @@ pub struct BootFacts {
 }
 
 impl Default for BootFacts {
+    /// A machine called NTEN with one processor, which is what CPUID says it is.
     fn default() -> Self {
+        let [signature, ..] = cpu::cpuid(1, 0);
+        let (family, model, stepping) =
+            (signature >> 8 & 0xF, signature >> 4 & 0xF | signature >> 12 & 0xF0, signature & 0xF);
+        let [_, ebx, ecx, edx] = cpu::cpuid(0, 0);
+        let text = |words: &[u32]| {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
+        };
+        let brand = (0x8000_0002..=0x8000_0004).flat_map(|leaf| cpu::cpuid(leaf, 0));
         BootFacts {
             computer: "NTEN".to_owned(),
             user: "nten".to_owned(),
             sid: FIRST_USER,
             processors: 1,
-            processor_identifier: "Intel64 Family 6 Model 158 Stepping 10".to_owned(),
-            processor_vendor: "GenuineIntel".to_owned(),
-            processor_name: "nten virtual processor".to_owned(),
-            processor_level: 6,
-            processor_revision: "9e0a".to_owned(),
+            processor_identifier: format!(
+                "Intel64 Family {family} Model {model} Stepping {stepping}"
+            ),
+            processor_vendor: text(&[ebx, edx, ecx]),
+            processor_name: text(&brand.collect::<Vec<u32>>()),
+            processor_level: family,
+            processor_revision: format!("{:04x}", model << 8 | stepping),
             megahertz: 1000,
             build: 19043,
             machine_guid: String::new(),
@@ -355,7 +367,7 @@ mod tests {
         let temp = text(&registry, r"\Registry\User\S-1-5-18\Environment", "TMP");
         assert_eq!(temp, "%USERPROFILE%\\AppData\\Local\\Temp\0");
         let volatile = r"\Registry\User\S-1-5-21-0-0-0-1000\Volatile Environment";
-        assert_eq!(text(&registry, volatile, "USERPROFILE"), "C:\\Users\\user\0");
+        assert_eq!(text(&registry, volatile, "USERPROFILE"), "C:\\Users\\nten\0");
         let hardware = r"\Registry\Machine\Hardware\Description\System\CentralProcessor\0";
         assert!(registry.is_volatile(find(&registry, hardware)).unwrap());
     }
@@ -377,6 +389,15 @@ mod tests {
             stack.extend(registry.children(id).unwrap());
         }
         assert!(keys > 200, "{keys}");
+    }
+
+    #[test]
+    fn the_processor_is_the_emulated_one() {
+        let facts = BootFacts::default();
+        assert_eq!(facts.processor_vendor, "GenuineIntel");
+        assert_eq!(facts.processor_identifier, "Intel64 Family 6 Model 55 Stepping 1");
+        assert_eq!(facts.processor_revision, "3701");
+        assert!(facts.processor_name.starts_with("nten"));
     }
 
     #[test]

@@ -65,8 +65,6 @@ pub struct OpenRequest {
     pub options: u32,
     /// Class name of a new key.
     pub class: UnicodeString,
-    /// The descriptor asked for, of a new key.
-    pub security: Option<SecurityDescriptor>,
 }
 
 /// Makes an object for a key, without checking access.
@@ -193,8 +191,9 @@ pub fn create(
         check(cx, parent, needed)?;
     }
     let kind = sd::inherit::Kind::Container;
-    let explicit = request.security.as_ref();
-    let security = se::assign_security(cx.thread, Some(&above), explicit, kind, &ACCESS, true)?;
+    let explicit = attributes.descriptor.as_deref();
+    let token = se::effective_token(cx.thread);
+    let security = se::assign_security(&token, Some(&above), explicit, kind, &ACCESS, true)?;
     // The maker gets what it asks for.
     let asked = ACCESS.map(request.access & !KEY_WOW64_RES);
     if asked & ACCESS_SYSTEM_SECURITY != 0 {

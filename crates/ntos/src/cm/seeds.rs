@@ -381,7 +381,11 @@ pub const SEEDS: &[SeedKey] = &[
         ("SystemRoot", Sz(r"C:\Windows")),
         ("UBR", Dword(928)),
     ]),
-    (r"\Registry\Machine\SOFTWARE\Microsoft\Windows NT\CurrentVersion\AeDebug", &[]),
+    // No debugger: without the value the userland starts one of its own when a program crashes.
+    (r"\Registry\Machine\SOFTWARE\Microsoft\Windows NT\CurrentVersion\AeDebug", &[
+        ("Auto", Sz("1")),
+        ("Debugger", Sz("")),
+    ]),
     (r"\Registry\Machine\SOFTWARE\Microsoft\Windows NT\CurrentVersion\AppCompatFlags", &[]),
     (r"\Registry\Machine\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Drivers32", &[]),
     (r"\Registry\Machine\SOFTWARE\Microsoft\Windows NT\CurrentVersion\FontLink\SystemLink", &[]),

@@ -1,8 +1,9 @@
-//! Time in `KUSER_SHARED_DATA`.
+//! The clock's tick: time in `KUSER_SHARED_DATA`, and a look for starved threads.
 
 use abi::ps::shared;
 
 use crate::Kernel;
+use crate::ke::sched;
 
 /// 100 ns between updates of the shared page: NT's 1 ms clock.
 const TICK: u64 = 10_000;
@@ -14,6 +15,10 @@ pub fn tick(k: &mut Kernel) {
         return;
     }
     k.ex.next_tick = now + TICK;
+    if now >= k.ex.next_balance {
+        k.ex.next_balance = now + sched::STARVED;
+        sched::relieve_starved(k);
+    }
     let Some(page) = k.mm.shared_data else { return };
     let system_time = k.system_time() as u64;
     // Readers compare High1Time with High2Time, so these are written last and first.

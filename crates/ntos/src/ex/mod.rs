@@ -2,11 +2,13 @@
 //!
 //! It owns what belongs to no other component. Each object type has a file; the services are in [`crate::svc`].
 
+pub mod atom;
 pub mod clock;
 pub mod event;
 pub mod keyed;
 pub mod locale;
 pub mod timer;
+pub mod uuid;
 
 /// The build that is reported: Windows 10 21H1.
 pub const BUILD_NUMBER: u32 = 19043;
@@ -18,10 +20,18 @@ pub struct ExState {
     pub next_luid: u64,
     /// When the shared page is next brought up to date.
     pub next_tick: u64,
+    /// When starved threads are next looked for.
+    pub next_balance: u64,
     /// The keyed event that a null handle names, once it was used.
     pub default_keyed_event: Option<crate::ob::ObRef<keyed::KeyedEvent>>,
     /// The clock resolution that was asked for, in 100 ns.
     pub timer_resolution: Option<u32>,
+    /// `EXECUTION_STATE` flags that are in force.
+    pub execution_state: u32,
+    /// The global atom table.
+    pub atoms: atom::AtomTable,
+    /// Which UUIDs are taken.
+    pub uuids: uuid::UuidState,
     /// Languages and formats.
     pub locale: locale::Locale,
 }

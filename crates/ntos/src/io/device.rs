@@ -162,7 +162,7 @@ pub trait OpenFile: Any + Send + Sync {
     }
 
     /// `IRP_MJ_FLUSH_BUFFERS`.
-    fn flush(&self, _k: &mut Kernel) -> NtResult<()> {
+    fn flush(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
         Err(STATUS_INVALID_DEVICE_REQUEST)
     }
 

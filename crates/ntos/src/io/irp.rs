@@ -17,6 +17,7 @@ use crate::ex::event::Event;
 use crate::guarded::Guarded;
 use crate::ke::apc::{UserApc, queue_user_apc};
 use crate::ke::event::{ke_reset_event, ke_set_event};
+use crate::ke::timer::Expiry;
 use crate::mm;
 use crate::ob::ObRef;
 use crate::ps::{Process, Thread};
@@ -107,6 +108,8 @@ pub enum Request {
         /// Where the answer goes.
         output: UserBuffer,
     },
+    /// Bring what was written to where it goes.
+    Flush,
     /// Lock a byte range.
     Lock {
         /// The range.
@@ -291,6 +294,18 @@ fn finish(k: &mut Kernel, irp: &Arc<Irp>, status: NtStatus, information: u64, pe
             let apc_context = irp.target.apc_context;
             completion::post(k, &port, Packet { key, apc_context, status, information });
         }
+    }
+}
+
+/// Ends a request at a time, if it is still in flight then.
+pub fn expire_at(k: &mut Kernel, irp: &Irp, deadline: u64, status: NtStatus) {
+    k.ke.timers.insert(deadline, Expiry::Request(irp.id, status));
+}
+
+/// The time of [`expire_at`] has come.
+pub fn expired(k: &mut Kernel, id: u64, status: NtStatus) {
+    if let Some(irp) = k.io.pending.get(&id).cloned() {
+        complete(k, &irp, status, 0);
     }
 }
 

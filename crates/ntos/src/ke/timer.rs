@@ -21,6 +21,8 @@ pub enum Expiry {
     },
     /// A timer object is signaled.
     Timer(ObRef<crate::ex::timer::Timer>),
+    /// An I/O request that its driver kept is ended, by its number and with a status.
+    Request(u64, abi::NtStatus),
 }
 
 /// Pending expiries in due order; equal times keep their order of insertion.
@@ -64,6 +66,7 @@ pub fn expire(k: &mut Kernel) {
         match expiry {
             Expiry::Wait { thread, id } => super::dispatcher::wait_timed_out(k, &thread, id),
             Expiry::Timer(timer) => crate::ex::timer::expired(k, &timer),
+            Expiry::Request(id, status) => crate::io::irp::expired(k, id, status),
         }
     }
 }

@@ -13,8 +13,16 @@ use crate::ob::ObRef;
 use crate::ps::{Process, Thread};
 
 use super::protect::{Protection, Resident};
+use super::space::bytes;
 use super::space::{Space, with_space};
-use super::vad::{Content, USER_END, USER_START, page_down, vpn};
+use super::vad::{Content, Sequence, USER_END, USER_START, page_down, vpn};
+
+/// Pages that x64 guarantees for handling a stack overflow, at least (`SetThreadStackGuarantee`).
+pub(super) const GUARANTEED_STACK_PAGES: u64 = 2;
+/// The most pages that one demand-zero fault of a sequence brings in.
+const MAX_SEQUENCE: u64 = 32;
+/// Pages of a file or image that are looked at together when one of them faults.
+const CLUSTER: u64 = 16;
 
 /// Makes a refused access possible, if the address space says that it is legal; else the status to raise.
 ///
@@ -52,7 +60,7 @@ fn stack_guard_hit(k: &mut Kernel, process: &Process, va: Va) -> NtResult<()> {
     // The lowest page of a stack is never committed; what is guaranteed for handling the overflow is handed out
     // with it.
     let last = bottom.saturating_add(PAGE_SIZE);
-    let guard_pages = 1 + guaranteed.div_ceil(PAGE_SIZE);
+    let guard_pages = 1 + guaranteed.div_ceil(PAGE_SIZE).max(GUARANTEED_STACK_PAGES);
     let next = page.saturating_sub(guard_pages * PAGE_SIZE);
     let (limit, outcome) =
         if next < last { (last, Err(STATUS_STACK_OVERFLOW)) } else { (page, Ok(())) };
@@ -115,7 +123,62 @@ impl Space<'_> {
             // The processor used a translation that is older than the entry.
             self.shootdown.page(va.page());
         }
+        if old.0 == 0 {
+            match content {
+                Content::Private => self.go_on(vpn(at), protect),
+                Content::Fixed(_) => {}
+                _ => self.bring_neighbours(vpn(at), protect),
+            }
+        }
         Ok(())
+    }
+
+    /// Brings in more pages when private memory is first touched page by page, as a new thread's stack is: the
+    /// more, the longer it goes on. Without frames nothing more is brought in.
+    fn go_on(&mut self, page: u64, protect: Protection) {
+        let Sequence { next, pages } = self.vads.sequence;
+        let pages = if page == next { (pages * 2).min(MAX_SEQUENCE) } else { 1 };
+        let run_end = match self.vads.find(bytes(page)).and_then(|vad| vad.pages.run(page)) {
+            Some((run, _)) => run.end,
+            None => page + 1,
+        };
+        let end = (page + pages).min(run_end);
+        for page in page + 1..end {
+            if self.tables.entry(self.ram, Va(bytes(page))).0 != 0 {
+                break;
+            }
+            let Ok(pfn) = self.ram.alloc_zeroed() else { break };
+            if self.set(bytes(page), protect.entry(pfn, false)).is_err() {
+                self.ram.free(pfn);
+                break;
+            }
+        }
+        self.vads.sequence = Sequence { next: end, pages };
+    }
+
+    /// Enters the pages around one of a view that are resident in the segment already and alike.
+    fn bring_neighbours(&mut self, page: u64, protect: Protection) {
+        let Some(vad) = self.vads.find(bytes(page)) else { return };
+        let Some((run, _)) = vad.pages.run(page) else { return };
+        let first = page / CLUSTER * CLUSTER;
+        let pages = first.max(run.start)..(first + CLUSTER).min(run.end);
+        let neighbours: Vec<(u64, Pfn)> = pages
+            .filter(|at| *at != page)
+            .filter_map(|at| {
+                let index = vad.content_page(bytes(at));
+                let pfn = match &vad.content {
+                    Content::Image(image) => image.resident(index),
+                    Content::Data { segment, .. } => segment.resident(index),
+                    _ => None,
+                }?;
+                (self.tables.entry(self.ram, Va(bytes(at))).0 == 0).then_some((at, pfn))
+            })
+            .collect();
+        for (at, pfn) in neighbours {
+            if self.set(bytes(at), protect.entry(pfn, true)).is_err() {
+                return;
+            }
+        }
     }
 
     /// The frame that holds a page of a region's content, and whether it belongs to a section.

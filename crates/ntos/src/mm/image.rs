@@ -41,7 +41,7 @@ impl ImageSegment {
 
     /// The addresses it takes.
     pub fn range(&self) -> Range<u64> {
-        self.base..self.base + u64::from(self.info.size)
+        self.base..self.base.saturating_add(u64::from(self.info.size))
     }
 
     /// It is not where the linker put it.
@@ -60,6 +60,11 @@ impl ImageSegment {
         self.ram.write(pfn.at(0), &bytes);
         self.pages.open().insert(index, pfn);
         Ok(pfn)
+    }
+
+    /// The frame of a page, if it is resident.
+    pub fn resident(&self, index: u64) -> Option<Pfn> {
+        self.pages.open().get(&u32::try_from(index).ok()?).copied()
     }
 
     /// The bytes of a page at this base.
@@ -85,9 +90,13 @@ impl ImageSegment {
         for place in places.iter().skip(first).take_while(|place| place.rva < end) {
             let len = place.width() as usize;
             let mut value = [0u8; 8];
-            if let Some(part) = value.get_mut(..len) {
-                // From the file, since half of the place may be in the other page.
-                self.info.read_rva(place.rva, part)?;
+            let offset = place.rva.checked_sub(start).map(|offset| offset as usize);
+            let inside = offset.and_then(|offset| bytes.get(offset..offset + len));
+            match (value.get_mut(..len), inside) {
+                (Some(part), Some(inside)) => part.copy_from_slice(inside),
+                // From the file, since half of the place is in the other page.
+                (Some(part), None) => self.info.read_rva(place.rva, part)?,
+                (None, _) => {}
             }
             let old = u64::from_le_bytes(value);
             let new = match place.kind {

@@ -50,6 +50,27 @@ pub fn allocate(
     Ok((Va(base), size))
 }
 
+/// Pages at the bottom of a stack that guard it: one, and those that are guaranteed for handling an overflow.
+pub(super) const STACK_GUARD_PAGES: u64 = 1 + super::fault::GUARANTEED_STACK_PAGES;
+
+/// Makes a stack: its lowest page stays reserved, guard pages follow, and all above is committed, since `ntdll` clears
+/// most of a new thread's stack before it is used. Returns the bottom of the region and the stack's limit.
+pub fn allocate_stack(k: &mut Kernel, process: &Process, size: u64) -> NtResult<(Va, Va)> {
+    let (bottom, size) = allocate(k, process, None, size, false, abi::mm::PAGE_READWRITE, 0)?;
+    let limit = bottom.0 + (1 + STACK_GUARD_PAGES) * PAGE_SIZE;
+    let read_write = Protection::READ_WRITE;
+    let committed = with_space(k, process, |space| {
+        space.commit_region(bottom.0 + PAGE_SIZE, size - PAGE_SIZE, read_write)?;
+        let guard = super::space::bytes(STACK_GUARD_PAGES);
+        space.protect(bottom.0 + PAGE_SIZE, guard, read_write.with_guard())
+    });
+    if let Err(status) = committed {
+        free(k, process, bottom)?;
+        return Err(status);
+    }
+    Ok((bottom, Va(limit)))
+}
+
 /// Bytes of user space that are reserved or mapped, and bytes of private memory that are committed.
 pub fn usage(process: &Process) -> (u64, u64) {
     let space = process.space.open();

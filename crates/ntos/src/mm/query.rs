@@ -9,7 +9,7 @@ use crate::Kernel;
 use crate::ps::Process;
 use crate::ustr::UnicodeString;
 
-use super::protect::Resident;
+use super::protect::{Resident, resident};
 use super::space::{Space, bytes, with_space};
 use super::vad::{Content, USER_END, Vad, page_down, vpn};
 
@@ -43,23 +43,29 @@ impl Space<'_> {
         })
     }
 
-    /// The end of the pages from `start` that queries show alike.
+    /// The end of the pages from `start` that queries show alike: in a copy-on-write run, those that were copied and
+    /// those that were not are not.
     fn run_end(&self, vad: &Vad, start: u64) -> u64 {
-        let (mut end, first) = vad.state_run(start);
-        let shown = self.reported_protection(vad, start);
-        if !first.is_some_and(|protect| protect.is_write_copy()) && shown == first {
-            // Neighbouring runs differ, unless a copied page looks like a read-write neighbour: rare, and one more
-            // call for the caller.
+        let (end, protect) = vad.state_run(start);
+        if !protect.is_some_and(|protect| protect.is_write_copy()) {
             return end;
         }
-        let mut at = start + PAGE_SIZE;
-        while at < end {
-            if self.reported_protection(vad, at) != shown {
-                end = at;
+        let is_copied = |at: u64| matches!(self.resident(at), Resident::Private(_));
+        if is_copied(start) {
+            let mut at = start + PAGE_SIZE;
+            while at < end && is_copied(at) {
+                at += PAGE_SIZE;
             }
-            at += PAGE_SIZE;
+            return at.min(end);
         }
-        end
+        let mut first_copied = end;
+        self.tables.update_range(self.ram, Va(start), Va(end), |va, pte| {
+            if matches!(resident(pte), Resident::Private(_)) {
+                first_copied = first_copied.min(va.0);
+            }
+            pte
+        });
+        first_copied
     }
 
     /// `MemoryRegionInformation`; `None` for a free address.

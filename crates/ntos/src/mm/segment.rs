@@ -18,6 +18,11 @@ use super::FileBacking;
 use super::runs::Runs;
 use super::space::Commit;
 
+/// Pages that are read at once when a file is read through.
+const READ_AHEAD: u64 = 16;
+/// Pages that are written at once.
+const WRITE_TOGETHER: usize = 256;
+
 /// The shared pages of a file or of a piece of the paging file.
 pub struct DataSegment {
     ram: Arc<GuestRam>,
@@ -133,23 +138,40 @@ impl DataSegment {
         if let Some(page) = state.pages.get(&index) {
             return Ok(page.pfn);
         }
-        let pfn = match &state.file {
-            None => self.ram.alloc_zeroed().map_err(|_| STATUS_NO_MEMORY)?,
-            Some(file) => {
-                let offset = index.checked_mul(PAGE_SIZE).ok_or(STATUS_IN_PAGE_ERROR)?;
-                let mut bytes = [0u8; PAGE_SIZE as usize];
-                let got = read_full(&**file, offset, &mut bytes)?;
-                if got == 0 {
-                    // The file was cut below the view.
-                    return Err(STATUS_IN_PAGE_ERROR);
-                }
-                let pfn = self.ram.alloc_uninit().map_err(|_| STATUS_NO_MEMORY)?;
-                self.ram.write(pfn.at(0), &bytes);
-                pfn
-            }
-        };
+        if let Some(file) = state.file.clone() {
+            return self.read_pages(&mut state, &*file, index);
+        }
+        let pfn = self.ram.alloc_zeroed().map_err(|_| STATUS_NO_MEMORY)?;
         state.pages.insert(index, Page { pfn, dirty: false });
         Ok(pfn)
+    }
+
+    /// Reads a page of the file, and those after it when the one before it is resident: the file is being read through.
+    fn read_pages(&self, state: &mut State, file: &dyn FileBacking, index: u64) -> NtResult<Pfn> {
+        let before = index.checked_sub(1).is_some_and(|index| state.pages.contains_key(&index));
+        let mut count = 1;
+        while before && count < READ_AHEAD && !state.pages.contains_key(&(index + count)) {
+            count += 1;
+        }
+        let offset = index.checked_mul(PAGE_SIZE).ok_or(STATUS_IN_PAGE_ERROR)?;
+        let mut bytes = vec![0u8; (count << PAGE_SHIFT) as usize];
+        let got = read_full(file, offset, &mut bytes)?;
+        let mut first = None;
+        // A page of which there is nothing is not read ahead, and is an error where it was asked for: the file was cut
+        // below the view.
+        let pages = bytes.as_chunks::<{ PAGE_SIZE as usize }>().0;
+        for (index, page) in (index..).zip(pages).take(got.div_ceil(PAGE_SIZE as usize)) {
+            let Ok(pfn) = self.ram.alloc_uninit() else { break };
+            self.ram.write(pfn.at(0), page);
+            state.pages.insert(index, Page { pfn, dirty: false });
+            first.get_or_insert(pfn);
+        }
+        first.ok_or(if got == 0 { STATUS_IN_PAGE_ERROR } else { STATUS_NO_MEMORY })
+    }
+
+    /// The frame of a page, if it is resident.
+    pub fn resident(&self, index: u64) -> Option<Pfn> {
+        self.state.open().pages.get(&index).map(|page| page.pfn)
     }
 
     /// Records that a view wrote a page.
@@ -163,23 +185,31 @@ impl DataSegment {
     pub fn write_back(&self, pages: Range<u64>) -> std::io::Result<()> {
         let mut state = self.state.open();
         let Some(file) = state.file.clone().filter(|_| state.writable) else { return Ok(()) };
-        let mut size = None;
-        for (index, page) in state.pages.range_mut(pages) {
-            if !page.dirty {
-                continue;
+        let dirty = |(index, page): (&u64, &Page)| page.dirty.then_some((*index, page.pfn));
+        let dirty: Vec<(u64, Pfn)> = state.pages.range(pages).filter_map(dirty).collect();
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        let size = file.size()?;
+        for run in dirty.chunk_by(|(a, _), (b, _)| a + 1 == *b) {
+            for part in run.chunks(WRITE_TOGETHER) {
+                let Some((first, _)) = part.first() else { continue };
+                let mut bytes = vec![0u8; part.len() << PAGE_SHIFT];
+                for (page, (_, pfn)) in bytes.chunks_mut(PAGE_SIZE as usize).zip(part) {
+                    self.ram.read(pfn.at(0), page);
+                }
+                let offset = first << PAGE_SHIFT;
+                // What lies in the last page beyond the file's end is not the file's.
+                bytes.truncate(size.saturating_sub(offset).min(bytes.len() as u64) as usize);
+                if !bytes.is_empty() {
+                    file.write_at(offset, &bytes)?;
+                }
+                for (index, _) in part {
+                    if let Some(page) = state.pages.get_mut(index) {
+                        page.dirty = false;
+                    }
+                }
             }
-            let size = match size {
-                Some(size) => size,
-                None => *size.insert(file.size()?),
-            };
-            let offset = index << PAGE_SHIFT;
-            let len = size.saturating_sub(offset).min(PAGE_SIZE) as usize;
-            let mut bytes = [0u8; PAGE_SIZE as usize];
-            self.ram.read(page.pfn.at(0), &mut bytes);
-            if let Some(part) = bytes.get(..len).filter(|part| !part.is_empty()) {
-                file.write_at(offset, part)?;
-            }
-            page.dirty = false;
         }
         Ok(())
     }

@@ -586,3 +586,73 @@ fn commitment_has_a_limit() {
     assert_eq!(world.reserve(None, 1, Reservation::Committed), Err(STATUS_COMMITMENT_LIMIT));
     assert!(world.reserve(None, 1, Reservation::Reserved).is_ok());
 }
+
+#[test]
+fn touching_page_by_page_brings_in_more_and_more() {
+    let mut world = World::new();
+    let base = world.reserve(None, 0x10_0000, Reservation::Committed).unwrap();
+    let mut faults = 0;
+    for page in 0..0x100 {
+        let at = base + page * PAGE_SIZE;
+        if world.tables.entry(&world.ram, Va(at)).0 == 0 {
+            faults += 1;
+        }
+        world.write(at, page as u8).unwrap();
+    }
+    assert!((9..20).contains(&faults), "{faults} faults");
+    // Scattered touches bring in nothing else, and nothing beyond the committed run is entered.
+    let other = world.reserve(None, 0x10_0000, Reservation::Committed).unwrap();
+    let before = world.ram.frames_in_use();
+    for page in [0x80, 0x40, 0x10] {
+        world.write(other + page * PAGE_SIZE, 1).unwrap();
+    }
+    assert_eq!(world.ram.frames_in_use() - before, 3);
+    world.space().free(base, 0, FreeKind::Release).unwrap();
+    world.space().free(other, 0, FreeKind::Release).unwrap();
+    assert_eq!(world.end().frames_in_use(), 0);
+}
+
+#[test]
+fn resident_neighbours_of_a_view_come_with_a_fault() {
+    let mut one = World::new();
+    let mut two = World::sharing(&one.ram);
+    let segment = DataSegment::of_memory(&one.ram, &one.commit.clone(), 32).unwrap();
+    let (a, _) = map(&mut one, &segment, 0x2_0000, PAGE_READWRITE).unwrap();
+    let (b, _) = map(&mut two, &segment, 0x2_0000, PAGE_READONLY).unwrap();
+    for page in [1, 2, 3, 20] {
+        one.write(a + page * PAGE_SIZE, 5).unwrap();
+    }
+    assert_eq!(two.read(b + 0x2000), Ok(5));
+    let is_in = |page: u64| two.tables.entry(&two.ram, Va(b + page * PAGE_SIZE)).is_present();
+    assert!(is_in(1) && is_in(3) && !is_in(4) && !is_in(20));
+    assert_eq!(two.write(b + 0x3000, 1), Err(STATUS_ACCESS_VIOLATION));
+}
+
+#[test]
+fn a_file_is_read_ahead_and_written_in_runs() {
+    let mut world = World::new();
+    let bytes: Vec<u8> = (0..0x2_0800u32).map(|at| (at >> 12) as u8).collect();
+    let file = TestFile::new(1, bytes);
+    let segment = DataSegment::of_file(&world.ram, file.clone(), true);
+    let (base, _) = map(&mut world, &segment, 0x2_0800, PAGE_READWRITE).unwrap();
+    assert_eq!(world.read(base + 0x3000), Ok(3));
+    assert!(segment.resident(4).is_none(), "one page is no sequence");
+    assert_eq!(world.read(base + 0x4000), Ok(4));
+    assert!(segment.resident(19).is_some() && segment.resident(20).is_none());
+    for page in 5..0x21 {
+        assert_eq!(world.read(base + page * PAGE_SIZE), Ok(page as u8));
+    }
+    assert!(segment.resident(0x21).is_none());
+    for page in [4, 5, 9, 0x20] {
+        world.write(base + page * PAGE_SIZE + 1, 0xEE).unwrap();
+    }
+    world.space().unmap(base, false).unwrap();
+    segment.write_back(0..0x21).unwrap();
+    let written = file.bytes.lock().unwrap().clone();
+    assert_eq!(written.len(), 0x2_0800);
+    let changed: Vec<usize> = (0..written.len()).filter(|at| written[*at] == 0xEE).collect();
+    assert_eq!(changed, [0x4001, 0x5001, 0x9001, 0x2_0001]);
+    file.set_size(0x3000).unwrap();
+    let cut = DataSegment::of_file(&world.ram, file, false);
+    assert_eq!(cut.page(3), Err(STATUS_IN_PAGE_ERROR));
+}

@@ -205,7 +205,18 @@ pub struct AddressSpace {
     vads: BTreeMap<u64, Vad>,
     /// Pages that `NtLockVirtualMemory` locked.
     pub locked: Runs<()>,
+    /// Demand-zero faults one after the other.
+    pub(super) sequence: Sequence,
     root: Option<RootFrame>,
+}
+
+/// How far a run of demand-zero faults at ascending addresses has come.
+#[derive(Default)]
+pub(super) struct Sequence {
+    /// The page whose fault would go on with it.
+    pub next: u64,
+    /// Pages that the last fault of it brought in.
+    pub pages: u64,
 }
 
 /// The frame of the top-level page table: it goes with the address space, after everything below it has gone.

@@ -87,6 +87,9 @@ pub fn create_named<T: ObjectBody>(
         attributes.and_then(|a| Some((a, a.name.as_ref().filter(|n| !n.is_empty())?)))
     else {
         let object = make(k)?;
+        if let Some(explicit) = attributes.and_then(|attributes| attributes.descriptor.as_deref()) {
+            secure_new(k, process, &object, None, Some(explicit))?;
+        }
         return Ok((object, STATUS_SUCCESS));
     };
     let root = root_of(process, attributes)?;
@@ -100,12 +103,34 @@ pub fn create_named<T: ObjectBody>(
         }
         Lookup::Missing { directory, name } => {
             let object = make(k)?;
+            let above = directory.header.security.open().clone();
+            let explicit = attributes.descriptor.as_deref();
+            secure_new(k, process, &object, above.as_deref(), explicit)?;
             namespace::insert(&directory, &name, &object)?;
             object.header.set_permanent(attributes.flags & OBJ_PERMANENT != 0);
             Ok((object, STATUS_SUCCESS))
         }
         Lookup::Parse { .. } => Err(STATUS_OBJECT_TYPE_MISMATCH),
     }
+}
+
+/// Gives a new object the descriptor that was asked for, or inherits one, or takes the token's default.
+fn secure_new<T: ObjectBody>(
+    k: &Kernel,
+    process: &Process,
+    object: &ObRef<T>,
+    above: Option<&sd::SecurityDescriptor>,
+    explicit: Option<&sd::SecurityDescriptor>,
+) -> NtResult<()> {
+    let kind = match T::TYPE.name {
+        "Directory" => sd::inherit::Kind::Container,
+        _ => sd::inherit::Kind::Object,
+    };
+    let token = crate::se::speaker(k, process);
+    let map = &T::TYPE.access;
+    let descriptor = crate::se::assign_security(&token, above, explicit, kind, map, false)?;
+    object.header.secure_new(descriptor);
+    Ok(())
 }
 
 /// Opens an existing object by name.
@@ -137,7 +162,10 @@ pub fn open_handle<T: ObjectBody>(
     attributes: u32,
 ) -> NtResult<u64> {
     let object: AnyRef = object.clone();
-    let access = grant(k, process, &object, desired)?;
+    let access = match object.header().take_new() {
+        true => grant_all(&object, desired),
+        false => grant(k, process, &object, desired)?,
+    };
     let entry = HandleEntry { object, access, attributes: attributes & OBJ_INHERIT };
     process.handles.open().insert(entry)
 }
@@ -149,8 +177,17 @@ pub fn grant(k: &Kernel, process: &Process, object: &AnyRef, desired: u32) -> Nt
     let security = object.header().security.open().clone();
     match security {
         Some(descriptor) => crate::se::access_check(k, process, &descriptor, mapped, &map),
-        None if mapped & MAXIMUM_ALLOWED != 0 => Ok(map.all | (mapped & !MAXIMUM_ALLOWED)),
-        None => Ok(mapped),
+        None => Ok(grant_all(object, desired)),
+    }
+}
+
+/// The rights of a request that nothing restricts.
+fn grant_all(object: &AnyRef, desired: u32) -> u32 {
+    let map = object.object_type().access;
+    let mapped = map.map(desired);
+    match mapped & MAXIMUM_ALLOWED {
+        0 => mapped,
+        _ => map.all | mapped & !MAXIMUM_ALLOWED,
     }
 }
 

@@ -106,6 +106,8 @@ pub struct ObjectHeader {
     pub security: Guarded<Option<Arc<sd::SecurityDescriptor>>>,
     handles: AtomicU32,
     permanent: AtomicBool,
+    /// The object was just made: its maker's handle gets what it asks for.
+    new: AtomicBool,
 }
 
 /// An object's name and the directory it stands in.
@@ -144,6 +146,17 @@ impl ObjectHeader {
     /// Makes the name stay or go with the last handle.
     pub fn set_permanent(&self, permanent: bool) {
         self.permanent.store(permanent, Ordering::Relaxed);
+    }
+
+    /// Gives a new object its descriptor; the next handle, its maker's, is not checked against it.
+    pub fn secure_new(&self, descriptor: Arc<sd::SecurityDescriptor>) {
+        *self.security.open() = Some(descriptor);
+        self.new.store(true, Ordering::Relaxed);
+    }
+
+    /// True for the first handle after [`ObjectHeader::secure_new`].
+    pub(super) fn take_new(&self) -> bool {
+        self.new.swap(false, Ordering::Relaxed)
     }
 
     pub(super) fn add_handle(&self) {
@@ -249,6 +262,7 @@ pub(super) fn create_in<T: ObjectBody>(pool: &Arc<KernelPool>, body: T) -> NtRes
             security: Guarded::default(),
             handles: AtomicU32::new(0),
             permanent: AtomicBool::new(false),
+            new: AtomicBool::new(false),
         },
         body,
     }))

@@ -114,6 +114,9 @@ fn put<T: IntoBytes + zerocopy::Immutable>(
     mm::copy_to(k, process, Va(at), value.as_bytes())
 }
 
+/// The id of the System process, as on NT.
+const SYSTEM_PID: u64 = 4;
+
 /// Makes a process without threads.
 pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef<Process>> {
     let ProcessRequest { section, path, parameters, parent, handles, token } = request;
@@ -123,13 +126,8 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
     let created = k.system_time();
     let mut cookie = [0u8; 4];
     k.host.entropy(&mut cookie);
-    let (session, hard_error_mode) = match &parent {
-        Some(parent) => {
-            let state = parent.state.open();
-            (state.session, state.hard_error_mode)
-        }
-        None => (1, 0),
-    };
+    let hard_error_mode = parent.as_ref().map_or(0, |parent| parent.state.open().hard_error_mode);
+    let session = token.state.open().session;
     let state = ProcessState {
         image_path: path,
         win32_path: parameters.image_path.clone(),
@@ -170,7 +168,6 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
 
 /// Makes the System process, whose handles and token the kernel uses for itself.
 pub fn create_system_process(k: &mut Kernel, token: ObRef<Token>) -> NtResult<ObRef<Process>> {
-    const SYSTEM_PID: u64 = 4;
     let (tables, space) = mm::new_address_space(k)?;
     let created = k.system_time();
     let process = ob::create(
@@ -302,7 +299,7 @@ pub fn create_thread(
     let size = wanted.max(MINIMUM_STACK).next_multiple_of(0x10000);
     let tid = k.ps.allocate_id();
     let teb_base = allocate(k, process, teb::BLOCK, abi::mm::PAGE_READWRITE)?;
-    let stack = match allocate(k, process, size, abi::mm::PAGE_READWRITE) {
+    let (stack, limit) = match mm::allocate_stack(k, process, size) {
         Ok(stack) => stack,
         Err(status) => {
             mm::free(k, process, teb_base)?;
@@ -311,6 +308,7 @@ pub fn create_thread(
     };
     let top = stack.0 + size;
     write_teb(k, process, teb_base.0, tid, peb_base, stack.0, top)?;
+    put(k, process, teb_base.0 + teb::STACK_LIMIT, limit.0)?;
 
     let mut first = CpuState::user_mode();
     first.rip = entries.rtl_user_thread_start.0;

@@ -68,6 +68,7 @@ pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
         *state.exit_status.get_or_insert(STATUS_SUCCESS)
     };
     event::abandon_mutants(k, thread);
+    crate::cm::notify::thread_exits(k, thread);
     let cancelled = crate::io::thread_exits(k, thread);
     debug_assert!(cancelled.is_ok(), "cancellation has no way to fail");
     let instructions = {

@@ -139,7 +139,8 @@ impl ProcessParameters {
             (field::SHELL_INFO, &self.shell_info, 0),
             (field::RUNTIME_INFO, &self.runtime_info, 0),
         ] {
-            if text.is_empty() && offset == field::DLL_PATH {
+            // C runtimes read what RuntimeInfo holds if it has any room.
+            if text.is_empty() && [field::DLL_PATH, field::RUNTIME_INFO].contains(&offset) {
                 continue;
             }
             let units = room.max(text.len() + 1);

@@ -68,11 +68,15 @@ pub fn access_check(
     desired: u32,
     map: &AccessMap,
 ) -> NtResult<u32> {
-    let token = match &k.se.client {
+    check_as(&speaker(k, process), descriptor, desired, map)
+}
+
+/// The token in whose name a process opens objects in this stretch: the client's inside [`as_client`], else its own.
+pub fn speaker(k: &Kernel, process: &Process) -> ObRef<Token> {
+    match &k.se.client {
         Some(token) => token.clone(),
         None => process.token.open().clone(),
-    };
-    check_as(&token, descriptor, desired, map)
+    }
 }
 
 /// [`access_check`] for a given token.
@@ -144,16 +148,15 @@ fn file_descriptor(token: &Token, map: &AccessMap) -> SecurityDescriptor {
     descriptor
 }
 
-/// `SeAssignSecurity`: the descriptor of a new object that a thread makes.
+/// `SeAssignSecurity`: the descriptor of a new object that a token's bearer makes.
 pub fn assign_security(
-    thread: &Thread,
+    token: &Token,
     parent: Option<&SecurityDescriptor>,
     explicit: Option<&SecurityDescriptor>,
     kind: sd::inherit::Kind,
     map: &AccessMap,
     auto_inherit: bool,
 ) -> NtResult<Arc<SecurityDescriptor>> {
-    let token = effective_token(thread);
     let state = token.state.open();
     if let Some(owner) = explicit.and_then(|sd| sd.owner)
         && !state.may_own_as(&owner)

@@ -100,8 +100,13 @@ macro_rules! integer_arg {
 integer_arg!(u8, u16, u32, u64, i32, i64);
 
 fn number(value: i128) -> String {
-    if (-9..=9).contains(&value) { value.to_string() } else { format!("{value:#x}") }
-        .replace("0xffffffffffffffff", "-1")
+    match value {
+        -9..=9 => value.to_string(),
+        // All ones is -1 in 64 bits, whatever the type says.
+        _ if value == i128::from(u64::MAX) => "-1".to_owned(),
+        ..=-10 => format!("-{:#x}", value.unsigned_abs()),
+        _ => format!("{value:#x}"),
+    }
 }
 
 impl Arg for bool {
@@ -480,5 +485,11 @@ mod tests {
         assert_eq!(show_flags(3, names), "RW");
         assert_eq!(show_flags(0x41, names), "R|0x40");
         assert_eq!(show_flags(0, names), "0");
+    }
+
+    #[test]
+    fn small_numbers_are_decimal_and_negative_ones_have_a_sign() {
+        let shown = [7, 10, -9, -0x2710, i128::from(u64::MAX)].map(number);
+        assert_eq!(shown, ["7", "0xa", "-9", "-0x2710", "-1"]);
     }
 }

@@ -90,8 +90,8 @@ pub struct ObjectAttributes {
     pub name: Option<UnicodeString>,
     /// `Attributes`.
     pub flags: u32,
-    /// Address of the security descriptor, or 0.
-    pub security_descriptor: Va,
+    /// The security descriptor, if one was given.
+    pub descriptor: Option<Arc<sd::SecurityDescriptor>>,
     /// Address of the security quality of service, or 0.
     pub quality_of_service: Va,
 }
@@ -204,11 +204,12 @@ impl<'a> ServiceCx<'a> {
             0 => None,
             at => Some(self.capture_string_at(Va(at))?),
         };
+        let descriptor = crate::se::capture::optional_descriptor(self, Va(raw.SecurityDescriptor))?;
         Ok(Some(ObjectAttributes {
             root: Handle(raw.RootDirectory),
             name,
             flags: raw.Attributes,
-            security_descriptor: Va(raw.SecurityDescriptor),
+            descriptor: descriptor.map(Arc::new),
             quality_of_service: Va(raw.SecurityQualityOfService),
         }))
     }

@@ -19,11 +19,11 @@ use crate::ke::event::{
     EVENT_INCREMENT, ke_pulse_event, ke_release_mutant, ke_release_semaphore, ke_reset_event,
     ke_set_event,
 };
-use crate::ob::{ObRef, create_named};
+use crate::ob::ObRef;
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
-use super::object::{give_handle, open_by_name};
+use super::object::{create_object, open_by_name};
 use super::{Handle, In, Out, ServiceCx};
 
 crate::enum_arg! {
@@ -64,11 +64,9 @@ pub(super) fn nt_create_event(
         EventType::SynchronizationEvent => SYNCHRONIZATION_EVENT,
         _ => return Err(STATUS_INVALID_PARAMETER),
     };
-    let attributes = cx.capture_attributes(object_attributes)?;
-    let process = cx.process();
-    let (event, status) =
-        create_named(cx.k, process, attributes.as_ref(), |k| create_event(k, kind, initial_state))?;
-    give_handle(cx, event_handle, &event, desired_access, attributes.as_ref(), status)
+    create_object(cx, event_handle, desired_access, object_attributes, |k| {
+        create_event(k, kind, initial_state)
+    })
 }
 
 /// Opens an event by name.
@@ -189,12 +187,9 @@ pub(super) fn nt_create_semaphore(
     if maximum_count <= 0 || initial_count < 0 || initial_count > maximum_count {
         return Err(STATUS_INVALID_PARAMETER);
     }
-    let attributes = cx.capture_attributes(object_attributes)?;
-    let process = cx.process();
-    let (semaphore, status) = create_named(cx.k, process, attributes.as_ref(), |k| {
+    create_object(cx, semaphore_handle, desired_access, object_attributes, |k| {
         create_semaphore(k, initial_count, maximum_count)
-    })?;
-    give_handle(cx, semaphore_handle, &semaphore, desired_access, attributes.as_ref(), status)
+    })
 }
 
 /// Opens a semaphore by name.
@@ -260,12 +255,8 @@ pub(super) fn nt_create_mutant(
     object_attributes: Option<In<OBJECT_ATTRIBUTES>>,
     initial_owner: bool,
 ) -> NtResult {
-    let attributes = cx.capture_attributes(object_attributes)?;
-    let process = cx.process();
     let owner = initial_owner.then_some(cx.thread);
-    let (mutant, status) =
-        create_named(cx.k, process, attributes.as_ref(), |k| create_mutant(k, owner))?;
-    give_handle(cx, mutant_handle, &mutant, desired_access, attributes.as_ref(), status)
+    create_object(cx, mutant_handle, desired_access, object_attributes, |k| create_mutant(k, owner))
 }
 
 /// Opens a mutant by name.

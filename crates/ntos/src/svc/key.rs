@@ -20,7 +20,6 @@ use crate::ex::event::{Event, create_event};
 use crate::ke::apc::UserApc;
 use crate::ke::{WaitType, event::ke_reset_event, wait};
 use crate::ob::ObRef;
-use crate::se::capture;
 use crate::svc::args::{HandleValue, optional_string};
 use crate::svc::{AsyncCx, Handle, In, InOut, Mode, Out, ServiceCx};
 use crate::ustr::UnicodeString;
@@ -135,9 +134,7 @@ fn nt_create_key(
     }
     let attributes = cx.require_attributes(object_attributes)?;
     let class = optional_string(cx, class)?.unwrap_or_default();
-    let security = capture::optional_descriptor(cx, attributes.security_descriptor)?;
-    let request =
-        OpenRequest { access: desired_access.0, options: create_options.0, class, security };
+    let request = OpenRequest { access: desired_access.0, options: create_options.0, class };
     let (handle, made) = key::create(cx, &attributes, &request)?;
     store_handle(cx, key_handle, handle)?;
     if let Some(out) = disposition {
@@ -607,3 +604,6 @@ crate::service_table! { SERVICES:
     nt_notify_change_key,
     nt_notify_change_multiple_keys,
 }
+
+#[cfg(test)]
+mod tests;

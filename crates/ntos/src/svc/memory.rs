@@ -414,7 +414,7 @@ pub(super) fn nt_flush_virtual_memory(
     process_handle: Handle,
     base_address: InOut<u64>,
     region_size: InOut<u64>,
-    io_status: Out<IO_STATUS_BLOCK>,
+    io_status: Option<Out<IO_STATUS_BLOCK>>,
 ) -> NtResult {
     let (base, size) = (base_address.read(cx)?, region_size.read(cx)?);
     if base >= USER_END {
@@ -428,7 +428,10 @@ pub(super) fn nt_flush_virtual_memory(
     base_address.write(cx, &base)?;
     region_size.write(cx, &size)?;
     let block = IO_STATUS_BLOCK { Information: size, ..IO_STATUS_BLOCK::default() };
-    io_status.write(cx, &block)?;
+    // The userland's kernelbase gives none.
+    if let Some(out) = io_status {
+        out.write(cx, &block)?;
+    }
     Ok(STATUS_SUCCESS)
 }
 
@@ -667,4 +670,162 @@ crate::service_table! {
     nt_flush_virtual_memory, nt_flush_instruction_cache, nt_flush_process_write_buffers,
     nt_read_virtual_memory, nt_write_virtual_memory, nt_get_write_watch, nt_reset_write_watch,
     nt_set_information_virtual_memory,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{DATA, TestMachine, in_out, out};
+    use abi::ps::teb;
+
+    const CURRENT: Handle = Handle::CURRENT_PROCESS;
+
+    fn allocate(machine: &TestMachine, base: u64, size: u64, kind: u32, protect: u32) -> NtResult {
+        machine.put(0, &base);
+        machine.put(8, &size);
+        machine.with(|cx| {
+            let (kind, protect) = (AllocationType(kind), PageProtection(protect));
+            nt_allocate_virtual_memory(cx, CURRENT, in_out(0), 0, in_out(8), kind, protect)
+        })
+    }
+
+    fn free(machine: &TestMachine, base: u64, size: u64, kind: u32) -> NtResult {
+        machine.put(0, &base);
+        machine.put(8, &size);
+        machine.with(|cx| nt_free_virtual_memory(cx, CURRENT, in_out(0), in_out(8), FreeType(kind)))
+    }
+
+    #[test]
+    fn allocation_rounds_and_checks_as_nt_does() {
+        let machine = TestMachine::new();
+        let both = MEM_COMMIT | MEM_RESERVE;
+        assert_eq!(allocate(&machine, 0, 0x9930, MEM_COMMIT, PAGE_READWRITE), Ok(STATUS_SUCCESS));
+        let (base, size) = (machine.get::<u64>(0), machine.get::<u64>(8));
+        assert!(base.is_multiple_of(GRANULARITY) && base >= 1 << 32);
+        assert_eq!(size, 0xA000);
+        machine.with(|cx| cx.write(Va(base + 0x9FF8), &5u64)).unwrap();
+        let again = allocate(&machine, base + 0x1234, 0x1000, both, PAGE_READWRITE);
+        assert_eq!(again, Err(STATUS_CONFLICTING_ADDRESSES));
+        for (base, size, kind, protect, status) in [
+            (0, 0x1000, 0, PAGE_READWRITE, STATUS_INVALID_PARAMETER_5),
+            (0, 0x1000, MEM_RESET | MEM_COMMIT, PAGE_READWRITE, STATUS_INVALID_PARAMETER_5),
+            (0, 0x1000, MEM_RESERVE_PLACEHOLDER | MEM_RESERVE, 1, STATUS_INVALID_PARAMETER_5),
+            (0, 0x1000, MEM_COMMIT, 0, STATUS_INVALID_PAGE_PROTECTION),
+            (0, 0x1000, MEM_COMMIT, PAGE_WRITECOPY, STATUS_INVALID_PAGE_PROTECTION),
+            (0, 0, MEM_COMMIT, PAGE_READWRITE, STATUS_INVALID_PARAMETER_4),
+            (0, u64::MAX, MEM_COMMIT, PAGE_READWRITE, STATUS_INVALID_PARAMETER_4),
+            (u64::MAX, 1, MEM_COMMIT, PAGE_READWRITE, STATUS_INVALID_PARAMETER_2),
+            (1, 0x1000, both, PAGE_READWRITE, STATUS_INVALID_PARAMETER_2),
+            (0x5000_0000, 1, MEM_COMMIT, PAGE_READWRITE, STATUS_CONFLICTING_ADDRESSES),
+            (0, 1, both | MEM_LARGE_PAGES, PAGE_READWRITE, STATUS_PRIVILEGE_NOT_HELD),
+        ] {
+            let found = allocate(&machine, base, size, kind, protect);
+            assert_eq!(found, Err(status), "{base:#x} {size:#x} {kind:#x} {protect:#x}");
+        }
+        assert_eq!(
+            free(&machine, base, 0, MEM_RELEASE | MEM_DECOMMIT),
+            Err(STATUS_INVALID_PARAMETER_4)
+        );
+        assert_eq!(free(&machine, base, 0, MEM_RELEASE), Ok(STATUS_SUCCESS));
+        assert_eq!((machine.get::<u64>(0), machine.get::<u64>(8)), (base, 0xA000));
+        assert_eq!(free(&machine, base, 0, MEM_RELEASE), Err(STATUS_MEMORY_NOT_ALLOCATED));
+        let read = machine.with(|cx| cx.read::<u64>(Va(base)));
+        assert_eq!(read, Err(STATUS_ACCESS_VIOLATION));
+    }
+
+    #[test]
+    fn a_given_base_is_rounded_down() {
+        let machine = TestMachine::new();
+        let kind = MEM_COMMIT | MEM_RESERVE;
+        let placed = allocate(&machine, 0xC0_0000_1234, 0x1000, kind, PAGE_READWRITE);
+        assert_eq!(placed, Ok(STATUS_SUCCESS));
+        assert_eq!(machine.get::<u64>(0), 0xC0_0000_0000);
+        assert_eq!(machine.get::<u64>(8), 0x3000, "up to the end of the last page asked for");
+    }
+
+    #[test]
+    fn protection_gives_the_old_one_and_rounds() {
+        let machine = TestMachine::new();
+        allocate(&machine, 0, 0x3000, MEM_COMMIT, PAGE_READWRITE).unwrap();
+        let base = machine.get::<u64>(0);
+        machine.put(0, &(base + 0xFF8));
+        machine.put(8, &0x10u64);
+        let status = machine.with(|cx| {
+            let protect = PageProtection(PAGE_EXECUTE_READ);
+            nt_protect_virtual_memory(cx, CURRENT, in_out(0), in_out(8), protect, out(16))
+        });
+        assert_eq!(status, Ok(STATUS_SUCCESS));
+        assert_eq!((machine.get::<u64>(0), machine.get::<u64>(8)), (base, 0x2000));
+        assert_eq!(machine.get::<u32>(16), PAGE_READWRITE);
+        assert!(machine.with(|cx| cx.write(Va(base), &1u8)).is_err());
+        assert!(machine.with(|cx| cx.write(Va(base + 0x2000), &1u8)).is_ok());
+    }
+
+    #[test]
+    fn copies_stop_where_memory_does() {
+        let machine = TestMachine::new();
+        allocate(&machine, 0, 0x2000, MEM_COMMIT, PAGE_READWRITE).unwrap();
+        let base = machine.get::<u64>(0);
+        machine.with(|cx| cx.write(Va(base + 0x1FF8), &0x1122u64)).unwrap();
+        let read = |at: u64, len| {
+            machine.with(|cx| {
+                let into = Va(DATA + 0x100);
+                nt_read_virtual_memory(cx, CURRENT, Va(at), into, len, Some(out(16)))
+            })
+        };
+        assert_eq!(read(base + 0x1FF8, 8), Ok(STATUS_SUCCESS));
+        assert_eq!(machine.get::<u64>(0x100), 0x1122);
+        assert_eq!(read(base + 0x1FF8, 16), Err(STATUS_PARTIAL_COPY));
+        assert_eq!(machine.get::<u64>(16), 8);
+        assert_eq!(read(u64::MAX - 4, 16), Err(STATUS_ACCESS_VIOLATION));
+        let written = machine.with(|cx| {
+            let from = Va(DATA + 0x100);
+            nt_write_virtual_memory(cx, CURRENT, Va(base + 0x1FF0), from, 32, Some(out(16)))
+        });
+        assert_eq!(written, Err(STATUS_PARTIAL_COPY));
+        assert_eq!(machine.get::<u64>(16), 16);
+    }
+
+    #[test]
+    fn the_stack_grows_to_its_end_and_overflows_there() {
+        let machine = TestMachine::new();
+        let teb = {
+            allocate(&machine, 0, 0x1_0000, MEM_COMMIT, PAGE_READWRITE).unwrap();
+            machine.get::<u64>(0)
+        };
+        allocate(&machine, 0, 0x1_0000, MEM_RESERVE, PAGE_READWRITE).unwrap();
+        let bottom = machine.get::<u64>(0);
+        let top = bottom + 0x1_0000;
+        machine.with(|cx| {
+            cx.write(Va(teb + teb::STACK_BASE), &top).unwrap();
+            cx.write(Va(teb + teb::STACK_LIMIT), &(top - 0x1000)).unwrap();
+            cx.write(Va(teb + teb::DEALLOCATION_STACK), &bottom).unwrap();
+        });
+        allocate(&machine, top - 0x1000, 0x1000, MEM_COMMIT, PAGE_READWRITE).unwrap();
+        allocate(&machine, top - 0x4000, 0x3000, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD).unwrap();
+        let body = crate::ps::Thread::new(
+            99,
+            machine.process.clone(),
+            Va(teb),
+            Va(0),
+            Default::default(),
+            8,
+        );
+        machine.executive.with(|k| {
+            let thread = crate::ob::create(k, body).unwrap();
+            thread.sched.open().state = crate::ke::sched::ThreadState::Running;
+            machine.process.state.open().threads = vec![thread];
+        });
+        let touch = |at: u64| machine.with(|cx| cx.write(Va(at), &1u8));
+        for page in (bottom + 0x4000..top).step_by(0x1000).collect::<Vec<_>>().into_iter().rev() {
+            assert_eq!(touch(page), Ok(()), "{page:#x}");
+            let limit = machine.with(|cx| cx.read::<u64>(Va(teb + teb::STACK_LIMIT))).unwrap();
+            assert_eq!(limit, page);
+        }
+        assert_eq!(touch(bottom + 0x3000), Err(STATUS_STACK_OVERFLOW));
+        for page in [0x3000, 0x2000, 0x1000] {
+            assert_eq!(touch(bottom + page), Ok(()), "the last pages serve the handler");
+        }
+        assert_eq!(touch(bottom), Err(STATUS_ACCESS_VIOLATION));
+    }
 }

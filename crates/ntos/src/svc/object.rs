@@ -7,17 +7,20 @@ use abi::NtStatus;
 use abi::ex::OBJECT_DIRECTORY_INFORMATION;
 use abi::ob::*;
 use abi::ps::PROCESS_DUP_HANDLE;
+use abi::se::SE_CREATE_PERMANENT_PRIVILEGE;
 use abi::status_table::*;
 use guest_mem::Va;
 use ntos_macros::service;
 use zerocopy::IntoBytes;
 
+use crate::Kernel;
 use crate::ob::handle::OBJ_PROTECT_CLOSE;
 use crate::ob::{
     self, AnyRef, Directory, HandleEntry, ObRef, ObjectBody, SymbolicLink, create, create_named,
     namespace,
 };
 use crate::ps::Process;
+use crate::se::require_privilege;
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
@@ -32,10 +35,38 @@ crate::flags_arg! {
     }
 }
 
-/// Enters an object that was created or found in the caller's table and stores the handle.
+/// Creates an object under the name of its attributes, or opens the one that is there if `OBJ_OPENIF` says so, and gives
+/// the caller a handle: what all `NtCreate…` services of executive objects do.
+pub(super) fn create_object<T: ObjectBody>(
+    cx: &mut ServiceCx<'_>,
+    out: Out<HandleValue>,
+    access: AccessMask,
+    attributes: Option<In<OBJECT_ATTRIBUTES>>,
+    make: impl FnOnce(&mut Kernel) -> NtResult<ObRef<T>>,
+) -> NtResult {
+    let attributes = cx.capture_attributes(attributes)?;
+    create_captured(cx, out, access, attributes.as_ref(), make)
+}
+
+/// [`create_object`] with attributes that have been captured.
+fn create_captured<T: ObjectBody>(
+    cx: &mut ServiceCx<'_>,
+    out: Out<HandleValue>,
+    access: AccessMask,
+    attributes: Option<&ObjectAttributes>,
+    make: impl FnOnce(&mut Kernel) -> NtResult<ObRef<T>>,
+) -> NtResult {
+    if attributes.is_some_and(|attributes| attributes.flags & OBJ_PERMANENT != 0) {
+        require_privilege(cx.thread, SE_CREATE_PERMANENT_PRIVILEGE)?;
+    }
+    let (object, status) = create_named(cx.k, cx.process(), attributes, make)?;
+    give_handle(cx, out, &object, access, attributes, status)
+}
+
+/// Opens a handle to an object that was made or found and stores it; `status` is what success gives.
 ///
-/// `status` is what success gives. When no handle can be given nothing is left behind: not the handle, and not the name
-/// of an object that was made for this call.
+/// When no handle can be given nothing is left behind: not the handle, and not the name of an object that was made for
+/// this call.
 pub(super) fn give_handle<T: ObjectBody>(
     cx: &mut ServiceCx<'_>,
     out: Out<HandleValue>,
@@ -198,6 +229,15 @@ pub(super) fn nt_make_temporary_object(cx: &mut ServiceCx<'_>, handle: Handle) -
     Ok(STATUS_SUCCESS)
 }
 
+/// Makes an object's name stay when its last handle is closed. Requires `SeCreatePermanentPrivilege`.
+#[service]
+pub(super) fn nt_make_permanent_object(cx: &mut ServiceCx<'_>, handle: Handle) -> NtResult {
+    require_privilege(cx.thread, SE_CREATE_PERMANENT_PRIVILEGE)?;
+    let object = cx.reference_any(handle, 0)?;
+    object.header().set_permanent(true);
+    Ok(STATUS_SUCCESS)
+}
+
 /// `STATUS_SUCCESS` if two handles hold the same object, else `STATUS_NOT_SAME_OBJECT`.
 #[service]
 pub(super) fn nt_compare_objects(
@@ -219,7 +259,9 @@ pub(super) fn nt_create_directory_object(
     desired_access: AccessMask,
     object_attributes: Option<In<OBJECT_ATTRIBUTES>>,
 ) -> NtResult {
-    create_directory(cx, directory_handle, desired_access, object_attributes)
+    create_object(cx, directory_handle, desired_access, object_attributes, |k| {
+        create(k, Directory::default())
+    })
 }
 
 /// [`nt_create_directory_object`] with a shadow directory, in which names are also looked for.
@@ -240,20 +282,9 @@ pub(super) fn nt_create_directory_object_ex(
         cx.k.notice_once(what.to_owned());
         return Err(STATUS_NOT_SUPPORTED);
     }
-    create_directory(cx, directory_handle, desired_access, object_attributes)
-}
-
-fn create_directory(
-    cx: &mut ServiceCx<'_>,
-    out: Out<HandleValue>,
-    access: AccessMask,
-    attributes: Option<In<OBJECT_ATTRIBUTES>>,
-) -> NtResult {
-    let attributes = cx.capture_attributes(attributes)?;
-    let process = cx.process();
-    let (directory, status) =
-        create_named(cx.k, process, attributes.as_ref(), |k| create(k, Directory::default()))?;
-    give_handle(cx, out, &directory, access, attributes.as_ref(), status)
+    create_object(cx, directory_handle, desired_access, object_attributes, |k| {
+        create(k, Directory::default())
+    })
 }
 
 /// Opens a directory of the namespace by name.
@@ -358,12 +389,10 @@ pub(super) fn nt_create_symbolic_link_object(
     if let Some(attributes) = &mut attributes {
         attributes.flags |= OBJ_OPENLINK;
     }
-    let process = cx.process();
-    let (link, status) = create_named(cx.k, process, attributes.as_ref(), |k| {
+    create_captured(cx, link_handle, desired_access, attributes.as_ref(), |k| {
         let created = k.system_time();
         create(k, SymbolicLink { target, created })
-    })?;
-    give_handle(cx, link_handle, &link, desired_access, attributes.as_ref(), status)
+    })
 }
 
 /// Opens a symbolic link itself.
@@ -415,7 +444,7 @@ pub(super) fn nt_query_symbolic_link_object(
 }
 
 crate::service_table! { SERVICES:
-    nt_close, nt_duplicate_object, nt_make_temporary_object, nt_compare_objects,
+    nt_close, nt_duplicate_object, nt_make_temporary_object, nt_make_permanent_object, nt_compare_objects,
     nt_create_directory_object, nt_create_directory_object_ex, nt_open_directory_object,
     nt_query_directory_object, nt_create_symbolic_link_object, nt_open_symbolic_link_object,
     nt_query_symbolic_link_object,

@@ -379,6 +379,7 @@ fn nt_create_user_process(
         inputs.handle_list.as_deref(),
     );
     let token = inputs.token.unwrap_or_else(|| inputs.parent.token.open().clone());
+    let token = crate::se::Token::for_new_process(cx.k, &token)?;
     let request = ProcessRequest {
         section,
         path: inputs.path,

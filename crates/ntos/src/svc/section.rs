@@ -428,3 +428,101 @@ crate::service_table! {
     nt_map_view_of_section_ex, nt_unmap_view_of_section, nt_unmap_view_of_section_ex,
     nt_query_section, nt_extend_section,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestMachine, in_out, out};
+
+    const CURRENT: Handle = Handle::CURRENT_PROCESS;
+
+    fn create(machine: &TestMachine, size: i64, protect: u32, attributes: u32) -> NtResult<Handle> {
+        machine.put(0x20, &size);
+        machine.with(|cx| {
+            nt_create_section(
+                cx,
+                out(0),
+                AccessMask(SECTION_ALL_ACCESS),
+                None,
+                Some(In::new(Va(crate::testing::DATA + 0x20))),
+                PageProtection(protect),
+                SectionAttributes(attributes),
+                Handle(0),
+            )
+        })?;
+        Ok(machine.handle_at(0))
+    }
+
+    fn map(machine: &TestMachine, section: Handle, offset: i64, protect: u32) -> NtResult<u64> {
+        machine.put(0x30, &0u64);
+        machine.put(0x38, &0u64);
+        machine.put(0x40, &offset);
+        machine.with(|cx| {
+            nt_map_view_of_section(
+                cx,
+                section,
+                CURRENT,
+                in_out(0x30),
+                0,
+                0,
+                Some(in_out(0x40)),
+                in_out(0x38),
+                SectionInherit(VIEW_UNMAP),
+                AllocationType(0),
+                PageProtection(protect),
+            )
+        })?;
+        Ok(machine.get::<u64>(0x30))
+    }
+
+    #[test]
+    fn memory_sections_are_shared_between_views() {
+        let machine = TestMachine::new();
+        let section = create(&machine, 0x1_8001, PAGE_READWRITE, SEC_COMMIT).unwrap();
+        let one = map(&machine, section, 0, PAGE_READWRITE).unwrap();
+        assert_eq!(machine.get::<u64>(0x38), 0x1_9000);
+        let two = map(&machine, section, 0x1_0000, PAGE_READONLY).unwrap();
+        assert_eq!(machine.get::<u64>(0x38), 0x9000);
+        machine.with(|cx| cx.write(Va(one + 0x1_0010), &77u32)).unwrap();
+        assert_eq!(machine.with(|cx| cx.read::<u32>(Va(two + 0x10))), Ok(77));
+        assert!(machine.with(|cx| cx.write(Va(two + 0x10), &1u32)).is_err());
+        assert_eq!(map(&machine, section, 0, PAGE_EXECUTE_READ), Err(STATUS_SECTION_PROTECTION));
+        let unmap = |at: u64| machine.with(|cx| nt_unmap_view_of_section(cx, CURRENT, Va(at)));
+        assert_eq!(unmap(one + 0x5000), Ok(STATUS_SUCCESS));
+        assert_eq!(unmap(one), Err(STATUS_NOT_MAPPED_VIEW));
+        machine.with(|cx| crate::ob::close(cx.k, cx.process(), section.0)).unwrap();
+        assert_eq!(machine.with(|cx| cx.read::<u32>(Va(two + 0x10))), Ok(77));
+        assert_eq!(unmap(two), Ok(STATUS_SUCCESS));
+    }
+
+    #[test]
+    fn sections_are_checked_and_queried() {
+        let machine = TestMachine::new();
+        let refused = |size, protect, attributes| create(&machine, size, protect, attributes).err();
+        assert_eq!(refused(0, PAGE_READWRITE, SEC_COMMIT), Some(STATUS_INVALID_PARAMETER_4));
+        assert_eq!(refused(1, PAGE_READWRITE, 0), Some(STATUS_INVALID_PARAMETER_6));
+        assert_eq!(refused(1, PAGE_NOACCESS, SEC_COMMIT), Some(STATUS_INVALID_PAGE_PROTECTION));
+        assert_eq!(refused(1, PAGE_READONLY, SEC_IMAGE), Some(STATUS_INVALID_FILE_FOR_SECTION));
+        assert_eq!(refused(-1, PAGE_READONLY, SEC_COMMIT), Some(STATUS_SECTION_TOO_BIG));
+        assert_eq!(refused(1 << 50, PAGE_READONLY, SEC_COMMIT), Some(STATUS_SECTION_TOO_BIG));
+        assert_eq!(refused(1 << 40, PAGE_READONLY, SEC_COMMIT), Some(STATUS_COMMITMENT_LIMIT));
+        let section = create(&machine, 1 << 40, PAGE_READWRITE, SEC_RESERVE).unwrap();
+        let query = |class, length| {
+            machine.with(|cx| {
+                let class = SectionInfoClass(class);
+                let into = Va(crate::testing::DATA + 0x80);
+                nt_query_section(cx, section, class, into, length, Some(out(0x70)))
+            })
+        };
+        assert_eq!(query(0, 0x17), Err(STATUS_INFO_LENGTH_MISMATCH));
+        assert_eq!(query(0, 0x18), Ok(STATUS_SUCCESS));
+        assert_eq!(machine.get::<u64>(0x70), 0x18);
+        assert_eq!(machine.get::<u32>(0x88), SEC_RESERVE);
+        assert_eq!(machine.get::<u64>(0x90), 1 << 40);
+        assert_eq!(query(1, 0x40), Err(STATUS_SECTION_NOT_IMAGE));
+        assert_eq!(query(9, 0x40), Err(STATUS_INVALID_INFO_CLASS));
+        machine.put(0x40, &0x100i64);
+        let extended = machine.with(|cx| nt_extend_section(cx, section, in_out(0x40)));
+        assert_eq!(extended, Err(STATUS_SECTION_NOT_EXTENDED));
+    }
+}

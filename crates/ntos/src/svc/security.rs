@@ -335,3 +335,6 @@ crate::service_table! { SERVICES:
     nt_access_check_and_audit_alarm,
     nt_privilege_check,
 }
+
+#[cfg(test)]
+mod tests;

@@ -277,6 +277,17 @@ fn firmware_table(cx: &mut ServiceCx<'_>, reply: Reply) -> NtResult {
     }
 }
 
+/// Sets facts about the system.
+#[service(Partial("no class can be set"))]
+pub(super) fn nt_set_system_information(
+    cx: &mut ServiceCx<'_>,
+    system_information_class: SystemInformationClass,
+    _system_information: Va,
+    _system_information_length: u32,
+) -> NtResult {
+    Err(unknown(cx, "NtSetSystemInformation", system_information_class.0))
+}
+
 fn basic_information(cx: &ServiceCx<'_>) -> SYSTEM_BASIC_INFORMATION {
     let pages = cx.k.ram.total_frames() as u32;
     SYSTEM_BASIC_INFORMATION {
@@ -294,4 +305,112 @@ fn basic_information(cx: &ServiceCx<'_>) -> SYSTEM_BASIC_INFORMATION {
     }
 }
 
-crate::service_table! { SERVICES: nt_query_system_information, nt_query_system_information_ex }
+crate::service_table! { SERVICES: nt_query_system_information, nt_query_system_information_ex, nt_set_system_information }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{DATA, TestMachine, out};
+
+    fn query(machine: &TestMachine, class: u32, length: u32) -> (NtResult, u32) {
+        let class = SystemInformationClass(class);
+        machine.put(0, &0u32);
+        let status = machine.with(|cx| {
+            nt_query_system_information(cx, class, Va(DATA + 0x10), length, Some(out(0)))
+        });
+        (status, machine.get(0))
+    }
+
+    #[test]
+    fn fixed_classes_have_nt_s_sizes() {
+        let machine = TestMachine::new();
+        let sizes = [
+            (0, 0x40),
+            (1, 12),
+            (2, 0x138),
+            (8, 0x30),
+            (9, 4),
+            (23, 24),
+            (35, 2),
+            (44, 0xAC),
+            (62, 0x40),
+            (73, 3 * 0x20),
+            (90, 0x20),
+            (102, 0x1B0),
+            (149, 3),
+            (182, 0x38),
+        ];
+        for (class, size) in sizes {
+            assert_eq!(query(&machine, class, size - 1), (Err(MISMATCH), size), "class {class}");
+            assert_eq!(query(&machine, class, size), (Ok(STATUS_SUCCESS), size), "class {class}");
+            assert_eq!(query(&machine, class, size + 9), (Ok(STATUS_SUCCESS), size), "{class}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_class_is_named_once() {
+        let machine = TestMachine::new();
+        for _ in 0..2 {
+            assert_eq!(query(&machine, 9999, 64).0, Err(STATUS_INVALID_INFO_CLASS));
+        }
+        let said = machine.host.diagnostics.lock().clone();
+        assert_eq!(said, ["NtQuerySystemInformation class 9999 is not implemented"]);
+    }
+
+    #[test]
+    fn interrupt_information_is_fresh_entropy() {
+        let machine = TestMachine::new();
+        let bytes = || {
+            query(&machine, 23, 24).0.unwrap();
+            machine.get::<[u8; 24]>(0x10)
+        };
+        assert_ne!(bytes(), bytes());
+    }
+
+    #[test]
+    fn every_handle_is_listed() {
+        let machine = TestMachine::new();
+        let event = machine.executive.with(|k| crate::ex::event::create_event(k, 0, true)).unwrap();
+        let handle = machine.with(|cx| cx.open_handle(&event, 0x10_0000, 0)).unwrap();
+        assert_eq!(query(&machine, 64, 0x800), (Ok(STATUS_SUCCESS), 16 + 0x28));
+        let entry: SYSTEM_HANDLE_TABLE_ENTRY_INFO_EX = machine.get(0x10 + 16);
+        assert_eq!((machine.get::<u64>(0x10), entry.HandleValue), (1, handle));
+        assert_eq!((entry.GrantedAccess, entry.Object), (0x10_0000, event.header.address().0));
+        assert_eq!(entry.UniqueProcessId, machine.process.pid);
+        assert_eq!(query(&machine, 16, 0x800), (Ok(STATUS_SUCCESS), 8 + 0x18));
+    }
+
+    #[test]
+    fn the_time_of_day_is_cut_to_the_caller_s_room() {
+        let machine = TestMachine::new();
+        machine.advance(5);
+        assert_eq!(query(&machine, 3, 0x31).0, Err(MISMATCH));
+        assert_eq!(query(&machine, 3, 16), (Ok(STATUS_SUCCESS), 16));
+        let [boot, now]: [i64; 2] = machine.get(0x10);
+        assert_eq!((boot, now), (crate::testing::EPOCH, crate::testing::EPOCH + 5));
+    }
+
+    #[test]
+    fn the_extended_service_takes_an_input() {
+        let machine = TestMachine::new();
+        let query = |class, input: u64, length| {
+            let class = SystemInformationClass(class);
+            let input = machine.put(0x800, &input);
+            machine.with(|cx| {
+                let at = Va(DATA + 0x10);
+                nt_query_system_information_ex(cx, class, input, 8, at, length, Some(out(0)))
+            })
+        };
+        assert_eq!(query(107, 0xFFFF, 0x100), Ok(STATUS_SUCCESS));
+        assert_eq!(machine.get::<u32>(0), 3 * 0x30 + 0x50);
+        assert_eq!(query(107, 4, 0x100), Ok(STATUS_SUCCESS));
+        assert_eq!(machine.get::<[u32; 2]>(0x10), [4, 0x50]);
+        assert_eq!(query(107, 99, 0x100), Err(STATUS_INVALID_PARAMETER));
+        assert_eq!(query(181, u64::MAX, 0x100), Ok(STATUS_SUCCESS));
+        assert_eq!(machine.get::<[u32; 2]>(0x10), [0x000F_8664, 0]);
+        let plain = SystemInformationClass(107);
+        let status =
+            machine.with(|cx| nt_query_system_information(cx, plain, Va(DATA + 0x10), 0x100, None));
+        assert_eq!(status, Err(STATUS_INVALID_PARAMETER));
+    }
+}

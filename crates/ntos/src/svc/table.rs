@@ -63,16 +63,20 @@ pub struct Call {
 /// Every declared service.
 pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
     [
+        super::alert::SERVICES,
         super::atom::SERVICES,
         super::event::SERVICES,
         super::file::SERVICES,
         super::key::SERVICES,
+        super::keyed::SERVICES,
         super::locale::SERVICES,
+        super::machine::SERVICES,
         super::memory::SERVICES,
         super::memory_query::SERVICES,
         super::nls::SERVICES,
         super::object::SERVICES,
         super::object_query::SERVICES,
+        super::power::SERVICES,
         super::process::SERVICES,
         super::section::SERVICES,
         super::security::SERVICES,
@@ -82,6 +86,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::time::SERVICES,
         super::timer::SERVICES,
         super::token::SERVICES,
+        super::unique::SERVICES,
         super::userland::SERVICES,
         super::win32k::SERVICES,
     ]
@@ -151,5 +156,18 @@ impl ServiceTable {
             .enumerate()
             .filter(|(_, entry)| !matches!(entry, Entry::Vacant))
             .map(|(number, entry)| (number as u32, entry))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_is_declared_once() {
+        let mut names = BTreeSet::new();
+        for def in all() {
+            assert!(names.insert(def.name), "{} is declared twice: {}", def.name, def.source);
+        }
     }
 }

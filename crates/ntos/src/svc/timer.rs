@@ -11,11 +11,11 @@ use ntos_macros::service;
 use crate::ex::timer::{self, Timer};
 use crate::ke;
 use crate::ke::apc::UserApc;
-use crate::ob::create_named;
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
-use super::object::{give_handle, open_by_name};
+use super::object::{create_object, open_by_name};
+use super::time::Timeout;
 use super::{Handle, In, Out, ServiceCx};
 
 crate::enum_arg! {
@@ -47,11 +47,9 @@ pub(super) fn nt_create_timer(
         TimerType::SynchronizationTimer => SYNCHRONIZATION_TIMER,
         _ => return Err(STATUS_INVALID_PARAMETER_4),
     };
-    let attributes = cx.capture_attributes(object_attributes)?;
-    let process = cx.process();
-    let (timer, status) =
-        create_named(cx.k, process, attributes.as_ref(), |k| timer::create_timer(k, kind))?;
-    give_handle(cx, timer_handle, &timer, desired_access, attributes.as_ref(), status)
+    create_object(cx, timer_handle, desired_access, object_attributes, |k| {
+        timer::create_timer(k, kind)
+    })
 }
 
 /// Opens a timer by name.
@@ -74,7 +72,7 @@ pub(super) fn nt_open_timer(
 pub(super) fn nt_set_timer(
     cx: &mut ServiceCx<'_>,
     timer_handle: Handle,
-    due_time: In<i64>,
+    due_time: In<Timeout>,
     timer_apc_routine: Va,
     timer_context: u64,
     resume_timer: bool,
@@ -84,7 +82,7 @@ pub(super) fn nt_set_timer(
     if let Some(out) = previous_state {
         out.probe(cx)?;
     }
-    let due_time = due_time.read(cx)?;
+    let Timeout(due_time) = due_time.read(cx)?;
     let period = u32::try_from(period).map_err(|_| STATUS_INVALID_PARAMETER_6)?;
     let apc = (timer_apc_routine, timer_context);
     let was_signaled = set_timer(cx, timer_handle, due_time, apc, period)?;
@@ -227,4 +225,103 @@ pub(super) fn nt_set_timer_resolution(
 crate::service_table! { SERVICES:
     nt_create_timer, nt_open_timer, nt_set_timer, nt_set_timer_ex, nt_cancel_timer, nt_query_timer,
     nt_query_timer_resolution, nt_set_timer_resolution,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::svc::sync::nt_wait_for_single_object;
+    use crate::testing::{DATA, TestMachine, out};
+
+    const ALL: AccessMask = AccessMask(abi::ob::GENERIC_ALL);
+
+    struct Fixture {
+        machine: TestMachine,
+        timer: Handle,
+    }
+
+    impl Fixture {
+        fn new(kind: u32) -> Self {
+            let machine = TestMachine::new();
+            machine.with(|cx| nt_create_timer(cx, out(0), ALL, None, TimerType(kind))).unwrap();
+            let timer = machine.handle_at(0);
+            Fixture { machine, timer }
+        }
+
+        fn set(&self, due: i64, routine: u64, period: i32) -> NtResult {
+            let due = In::new(self.machine.put(8, &due));
+            let timer = self.timer;
+            self.machine.with(|cx| {
+                nt_set_timer(cx, timer, due, Va(routine), 7, false, period, Some(out(16)))
+            })
+        }
+
+        fn query(&self) -> TIMER_BASIC_INFORMATION {
+            let class = TimerInformationClass(0);
+            let at = Va(DATA + 32);
+            self.machine.with(|cx| nt_query_timer(cx, self.timer, class, at, 16, None)).unwrap();
+            self.machine.get(32)
+        }
+    }
+
+    #[test]
+    fn a_timer_is_signaled_when_it_is_due() {
+        let fixture = Fixture::new(TimerType::NotificationTimer);
+        let (machine, timer) = (&fixture.machine, fixture.timer);
+        fixture.set(-100, 0, 0).unwrap();
+        let mut wait = machine.start(&machine.thread.clone(), move |cx| async move {
+            nt_wait_for_single_object(&cx, timer, false, None).await
+        });
+        machine.advance(99);
+        assert_eq!((wait.result(), fixture.query().RemainingTime), (None, 1));
+        machine.advance(1);
+        assert_eq!(wait.result(), Some(Ok(STATUS_WAIT_0)));
+        assert_eq!((fixture.query().TimerState, fixture.query().RemainingTime), (1, 0));
+        fixture.set(-100, 0, 0).unwrap();
+        assert_eq!((machine.get::<u8>(16), fixture.query().TimerState), (1, 0));
+        machine.with(|cx| nt_cancel_timer(cx, timer, Some(out(16)))).unwrap();
+        machine.advance(1000);
+        assert_eq!((machine.get::<u8>(16), fixture.query().TimerState), (0, 0));
+    }
+
+    #[test]
+    fn a_periodic_timer_queues_its_apc_once_at_a_time() {
+        let fixture = Fixture::new(TimerType::SynchronizationTimer);
+        let machine = &fixture.machine;
+        fixture.set(-100, 0x1234, 1).unwrap();
+        let queued = || machine.thread.apcs.open().queue.len();
+        machine.advance(100);
+        machine.advance(10_000);
+        assert_eq!(queued(), 1);
+        machine.thread.apcs.open().queue.clear();
+        machine.advance(10_000);
+        assert_eq!(queued(), 1);
+        let (_, apc) = *machine.thread.apcs.open().queue.front().unwrap();
+        let now = machine.with(|cx| cx.k.system_time()) as u64;
+        assert_eq!(apc.routine, Va(0x1234));
+        assert_eq!(apc.arguments, [7, now & 0xFFFF_FFFF, now >> 32]);
+        machine.with(|cx| nt_cancel_timer(cx, fixture.timer, None)).unwrap();
+        assert_eq!(queued(), 0);
+    }
+
+    #[test]
+    fn missed_periods_are_not_made_up_for() {
+        let fixture = Fixture::new(TimerType::SynchronizationTimer);
+        fixture.set(-1, 0, 1).unwrap();
+        fixture.machine.advance(1_000_000_000);
+        let next = fixture.machine.with(|cx| cx.k.ke.timers.next_due());
+        assert_eq!(next, Some(1_000_000_000 + 10_000));
+    }
+
+    #[test]
+    fn settings_far_away_never_come_and_bad_ones_are_refused() {
+        let fixture = Fixture::new(TimerType::NotificationTimer);
+        for due in [i64::MIN, i64::MIN + 1, i64::MAX] {
+            assert_eq!(fixture.set(due, 0, 0), Ok(STATUS_SUCCESS));
+            assert_eq!(fixture.machine.with(|cx| cx.k.ke.timers.next_due()), None);
+        }
+        assert_eq!(fixture.set(-1, 0, -1), Err(STATUS_INVALID_PARAMETER_6));
+        assert_eq!(fixture.set(0, 0, 0), Ok(STATUS_SUCCESS));
+        assert_eq!(fixture.query().TimerState, 1);
+    }
 }

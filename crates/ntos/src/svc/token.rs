@@ -494,7 +494,6 @@ fn nt_duplicate_token(
     new_token_handle.probe(cx)?;
     let attributes = cx.capture_attributes(object_attributes)?.unwrap_or_default();
     let level = quality_of_service(cx, attributes.quality_of_service)?;
-    let security = capture::optional_descriptor(cx, attributes.security_descriptor)?;
     let source = cx.reference::<Token>(existing_token_handle, TOKEN_DUPLICATE)?;
     let mut state = source.state.open().clone();
     match (state.kind, token_type.0) {
@@ -514,7 +513,7 @@ fn nt_duplicate_token(
         state.keep_effective();
     }
     let token = Token::create(cx.k, state)?;
-    secure_token(cx, &token, security.as_ref())?;
+    secure_token(cx, &token, attributes.descriptor.as_deref())?;
     let access = match desired_access.0 {
         0 => cx.granted_access(existing_token_handle)?,
         access => access,
@@ -531,8 +530,9 @@ fn secure_token(
     let Some(explicit) = explicit else { return Ok(()) };
     let map = &<Token as crate::ob::ObjectBody>::TYPE.access;
     let kind = sd::inherit::Kind::Object;
-    let security = se::assign_security(cx.thread, None, Some(explicit), kind, map, false)?;
-    *token.header.security.open() = Some(security);
+    let maker = se::effective_token(cx.thread);
+    let security = se::assign_security(&maker, None, Some(explicit), kind, map, false)?;
+    token.header.secure_new(security);
     Ok(())
 }
 
@@ -689,3 +689,6 @@ crate::service_table! { SERVICES:
     nt_create_token,
     nt_impersonate_anonymous_token,
 }
+
+#[cfg(test)]
+mod tests;

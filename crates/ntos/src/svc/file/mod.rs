@@ -18,13 +18,13 @@ mod volume;
 use std::sync::Arc;
 
 use abi::io::*;
-use abi::ke::EVENT_MODIFY_STATE;
+use abi::ke::{EVENT_MODIFY_STATE, NOTIFICATION_EVENT};
 use abi::ob::IO_STATUS_BLOCK;
 use abi::status_table::*;
 use abi::{NtResult, NtStatus};
 use guest_mem::Va;
 
-use crate::ex::event::Event;
+use crate::ex::event::{Event, create_event};
 use crate::io::facts::Packed;
 use crate::io::file::{lock_of, release};
 use crate::io::irp::{self, Irp, Outcome, Request, Target};
@@ -125,6 +125,33 @@ async fn submit(
     make: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>) -> NtResult<Request>,
     dispatch: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>, &Arc<Irp>) -> IoResult,
 ) -> NtResult {
+    give(cx, file, target, make, dispatch, file.is_synchronous()).await
+}
+
+/// [`submit`] for services without an event or APC: they wait for the end on any file.
+async fn submit_and_wait(
+    cx: &AsyncCx,
+    file: &ObRef<FileObject>,
+    mut target: Target,
+    make: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>) -> NtResult<Request>,
+    dispatch: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>, &Arc<Irp>) -> IoResult,
+) -> NtResult {
+    if !file.is_synchronous() {
+        // The file's own event belongs to its other requests.
+        let event = cx.with(|cx| create_event(cx.k, NOTIFICATION_EVENT, false))?;
+        target.event = Some(event);
+    }
+    give(cx, file, target, make, dispatch, true).await
+}
+
+async fn give(
+    cx: &AsyncCx,
+    file: &ObRef<FileObject>,
+    target: Target,
+    make: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>) -> NtResult<Request>,
+    dispatch: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>, &Arc<Irp>) -> IoResult,
+    wait: bool,
+) -> NtResult {
     let synchronous = file.is_synchronous();
     if synchronous {
         acquire(cx, file).await?;
@@ -149,7 +176,7 @@ async fn submit(
     });
     let result = match started {
         Ok(result) => result,
-        Err(_) if !synchronous => return Ok(STATUS_PENDING),
+        Err(_) if !wait => return Ok(STATUS_PENDING),
         Err(irp) => finished(cx, file, &irp).await,
     };
     if synchronous {
@@ -170,15 +197,18 @@ async fn acquire(cx: &AsyncCx, file: &ObRef<FileObject>) -> NtResult<()> {
     Ok(())
 }
 
-/// Waits for the end of a request on a synchronous file; an APC, an alert or the thread's end cancels it.
+/// Waits for the end of a request; an APC, an alert or the thread's end cancels it.
 async fn finished(cx: &AsyncCx, file: &ObRef<FileObject>, irp: &Arc<Irp>) -> NtResult {
+    let event = match &irp.target.event {
+        Some(event) if !file.is_synchronous() => event.header.dispatcher(),
+        _ => file.header.dispatcher(),
+    };
     while !irp.is_done() {
-        let event = file.header.dispatcher();
         let outcome = ke::wait(cx, &[event], WaitType::Any, file.is_alertable(), None).await;
         if outcome != STATUS_WAIT_0 {
             cx.with(|cx| irp::complete(cx.k, irp, STATUS_CANCELLED, 0));
         } else if !irp.is_done() {
-            // Someone else set the file's event: wait for our own completion to set it again.
+            // Someone else set the event: wait for our own completion to set it again.
             cx.with(|cx| ke::event::ke_reset_event(cx.k, event));
         }
     }

@@ -12,7 +12,7 @@ use crate::io::irp::Request;
 use crate::ob::ObRef;
 use crate::svc::{AsyncCx, Handle, In, Out, ServiceCx};
 
-use super::{Asked, rights, submit, user_buffer, write_status};
+use super::{Asked, rights, submit, submit_and_wait, user_buffer};
 
 /// Where a request starts: its own offset or the file's position; `None` is the end of the file.
 fn start_of(file: &ObRef<FileObject>, offset: Option<i64>, writes: bool) -> NtResult<Option<u64>> {
@@ -120,33 +120,41 @@ async fn nt_write_file(
     .await
 }
 
-fn flush(cx: &mut ServiceCx<'_>, handle: Handle, status_block: Out<IO_STATUS_BLOCK>) -> NtResult {
-    let file = cx.reference::<FileObject>(handle, 0)?;
-    if rights(cx, handle)? & (FILE_WRITE_DATA | FILE_APPEND_DATA) == 0 {
-        return Err(STATUS_ACCESS_DENIED);
-    }
-    status_block.probe(cx)?;
-    file.ops.flush(cx.k)?;
-    write_status(cx, status_block, STATUS_SUCCESS, 0)?;
-    Ok(STATUS_SUCCESS)
+async fn flush(cx: &AsyncCx, file: Handle, status_block: Out<IO_STATUS_BLOCK>) -> NtResult {
+    let asked = Asked { file, event: Handle(0), apc_routine: Va(0), apc_context: 0, status_block };
+    let (file, target) = cx.with(|cx| -> NtResult<_> {
+        let captured = asked.capture(cx, 0)?;
+        if rights(cx, file)? & (FILE_WRITE_DATA | FILE_APPEND_DATA) == 0 {
+            return Err(STATUS_ACCESS_DENIED);
+        }
+        Ok(captured)
+    })?;
+    submit_and_wait(
+        cx,
+        &file,
+        target,
+        |_, _| Ok(Request::Flush),
+        |cx, file, irp| file.ops.flush(cx.k, irp),
+    )
+    .await
 }
 
-/// Brings what was written to a file to the disk.
+/// Brings what was written to a file to the disk, or waits until the other end of a pipe has read it.
 ///
 /// Requires `FILE_WRITE_DATA` or `FILE_APPEND_DATA`.
 #[service]
-fn nt_flush_buffers_file(
-    cx: &mut ServiceCx<'_>,
+async fn nt_flush_buffers_file(
+    cx: &AsyncCx,
     file_handle: Handle,
     io_status_block: Out<IO_STATUS_BLOCK>,
 ) -> NtResult {
-    flush(cx, file_handle, io_status_block)
+    flush(cx, file_handle, io_status_block).await
 }
 
 /// [`nt_flush_buffers_file`] with flags, all of which ask for less than a full flush.
 #[service]
-fn nt_flush_buffers_file_ex(
-    cx: &mut ServiceCx<'_>,
+async fn nt_flush_buffers_file_ex(
+    cx: &AsyncCx,
     file_handle: Handle,
     flags: u32,
     _parameters: Va,
@@ -156,5 +164,5 @@ fn nt_flush_buffers_file_ex(
     if flags & !0xF != 0 {
         return Err(STATUS_INVALID_PARAMETER);
     }
-    flush(cx, file_handle, io_status_block)
+    flush(cx, file_handle, io_status_block).await
 }
