@@ -680,3 +680,45 @@ fn a_file_is_read_ahead_and_written_in_runs() {
     let cut = DataSegment::of_file(&world.ram, file, false);
     assert_eq!(cut.page(3), Err(STATUS_IN_PAGE_ERROR));
 }
+
+#[test]
+fn a_process_leaves_no_frame_behind() {
+    use crate::mm;
+    let machine = crate::testing::TestMachine::new();
+    let live = || {
+        machine.executive.with(|k| {
+            let process = crate::testing::process(k, "short.exe");
+            let size = 0x40_0000;
+            let (base, _) = mm::allocate(k, &process, None, size, true, PAGE_READWRITE, 0).unwrap();
+            for page in 0..0x100 {
+                mm::copy_to(k, &process, Va(base.0 + page * PAGE_SIZE), b"touched").unwrap();
+            }
+            mm::protect(k, &process, base, 0x1_0000, PAGE_NOACCESS).unwrap();
+            let file = TestFile::new(7, image_bytes());
+            let image = mm::create_image_section(k, file.clone()).unwrap();
+            let at = mm::map_image(k, &process, &image).unwrap();
+            mm::copy_to(k, &process, Va(at.0 + 0x2000), b"own copy").unwrap();
+            let read_write = Protection::READ_WRITE;
+            let file = TestFile::new(8, vec![0; 0x3000]);
+            let data =
+                mm::create_data_section(k, Some(file.clone()), 0, read_write, SEC_COMMIT).unwrap();
+            let request = MapRequest { protect: read_write, ..MapRequest::default() };
+            let (view, _, _) = mm::map_section(k, &process, &data, &request).unwrap();
+            mm::copy_to(k, &process, Va(view.0 + 0x1FFF), b"ab").unwrap();
+            let (reserved, committed) = mm::usage(&process);
+            assert!(reserved > size && committed > size);
+            mm::rundown(k, &process);
+            assert_eq!(mm::usage(&process), (0, 0));
+            assert_eq!(mm::copy_from(k, &process, base, &mut [0]), Err(STATUS_ACCESS_VIOLATION));
+            assert_eq!(&file.bytes.lock().unwrap()[0x1FFF..0x2001], b"ab");
+            k.ps.processes.shift_remove(&process.pid);
+        });
+        machine.executive.with(|k| {
+            k.mm.images.release_standby();
+            (k.ram.frames_in_use(), k.mm.commit.usage().0)
+        })
+    };
+    let first = live();
+    assert_eq!(live(), first);
+    assert_eq!(live(), first);
+}
