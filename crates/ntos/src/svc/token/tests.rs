@@ -1,6 +1,7 @@
 //! Token services called as guests call them, on a machine without a processor.
 
 use super::*;
+use crate::svc::In;
 use crate::testing::{DATA, TestMachine, out};
 
 const BUFFER: u64 = 0x800;
