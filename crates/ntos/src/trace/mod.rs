@@ -1,6 +1,6 @@
 //! The journal of guest activity: one event per service call, written as text or as JSON Lines.
 //!
-//! Key types: [`Journal`], [`PendingCall`], [`Sink`], [`Filter`]. The forms are in [`text`] and [`json`], the
+//! Key types: [`Journal`], [`PendingCall`], [`Sink`], [`Filter`]. The forms are in `text` and `json`, the
 //! expressions that choose calls in [`filter`]. A journal that is off costs one branch per call.
 
 pub mod filter;
