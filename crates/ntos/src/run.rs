@@ -347,12 +347,19 @@ fn missing_service(k: &mut Kernel, thread: &ObRef<Thread>, number: u32) -> NtSta
         let answer = if is_win32k { "0" } else { "STATUS_NOT_IMPLEMENTED" };
         k.notice(&format!("{text} (called by {image}); it answers {answer}"));
     }
-    match k.services.get(number) {
+    let status = match k.services.get(number) {
         // Most of win32k returns handles, counts and booleans: zero is their failure.
         Entry::Missing(_) if is_win32k => NtStatus(0),
         Entry::Missing(_) => STATUS_NOT_IMPLEMENTED,
         _ => STATUS_INVALID_SYSTEM_SERVICE,
+    };
+    if k.trace.is_on()
+        && let Entry::Missing(name) = k.services.get(number)
+    {
+        let now = k.host.interrupt_time();
+        k.trace.missing(thread, name, now, status);
     }
+    status
 }
 
 /// Takes the arguments from registers and the caller's stack.

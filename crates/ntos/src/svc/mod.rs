@@ -20,6 +20,8 @@ mod alert;
 mod atom;
 mod event;
 mod file;
+#[cfg(test)]
+mod garbage;
 mod info;
 mod key;
 mod keyed;
