@@ -17,7 +17,7 @@ use crate::svc::{Handle, Out, ServiceCx};
 use crate::ustr::UnicodeString;
 
 use super::args::FileClass;
-use super::write_status;
+use super::{rights, with_implied, write_status};
 
 /// The least length and the right that a class requires.
 fn required(class: u32) -> Option<(usize, u32)> {
@@ -201,7 +201,10 @@ fn nt_set_information_file(
     }
     io_status_block.probe(cx)?;
     let bytes = cx.read_vec(file_information, length as usize)?;
-    let file = cx.reference::<FileObject>(file_handle, access)?;
+    let file = cx.reference::<FileObject>(file_handle, 0)?;
+    if access & !with_implied(rights(cx, file_handle)?) != 0 {
+        return Err(STATUS_ACCESS_DENIED);
+    }
     set(cx, &file, class, &bytes)?;
     write_status(cx, io_status_block, STATUS_SUCCESS, 0)?;
     Ok(STATUS_SUCCESS)
