@@ -227,6 +227,12 @@ impl OpenFile for OpenHostFile {
         self.fcb.is_directory()
     }
 
+    fn device_type(&self) -> Option<u32> {
+        // DEVIATION: NT shows FILE_DEVICE_DISK. The userland's `GetDriveType`, which asks the root directory, takes that
+        // for an unknown drive.
+        self.fcb.state.open().node.path.is_empty().then_some(FILE_DEVICE_DISK_FILE_SYSTEM)
+    }
+
     fn read(&self, k: &mut Kernel, irp: &Arc<Irp>) -> IoResult {
         let Request::Read { buffer, offset, key } = &irp.request else {
             return Err(STATUS_INVALID_DEVICE_REQUEST);

@@ -18,7 +18,7 @@ use crate::svc::{Handle, In, Out, ServiceCx};
 use crate::ustr::UnicodeString;
 
 use super::args::FileClass;
-use super::{rights, store, with_implied};
+use super::{rights, store, told, with_implied};
 
 impl GuestValue for FILE_BASIC_INFORMATION {
     fn show(&self, _cx: &mut ServiceCx<'_>) -> String {
@@ -176,6 +176,25 @@ fn query(
     "classes 4-9, 14, 16-18, 21-25, 28, 34, 35, 41, 43, 48, 51, 54, 58, 59, 68, 70, 71"
 ))]
 fn nt_query_information_file(
+    cx: &mut ServiceCx<'_>,
+    file_handle: Handle,
+    io_status_block: Out<IO_STATUS_BLOCK>,
+    file_information: Va,
+    length: u32,
+    file_information_class: FileClass,
+) -> NtResult {
+    let result = query_information(
+        cx,
+        file_handle,
+        io_status_block,
+        file_information,
+        length,
+        file_information_class,
+    );
+    told(cx, io_status_block, result)
+}
+
+fn query_information(
     cx: &mut ServiceCx<'_>,
     file_handle: Handle,
     io_status_block: Out<IO_STATUS_BLOCK>,

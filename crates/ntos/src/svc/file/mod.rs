@@ -264,3 +264,17 @@ fn with_implied(access: u32) -> u32 {
         if access & SPECIFIC == 0 { FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES } else { 0 };
     access | implied
 }
+
+/// Ends a query or set: a failure is written to the status block, too.
+///
+/// DEVIATION: NT leaves the status block alone when a request fails at once. The userland's `SetFilePointerEx` reads
+/// the reason from there.
+fn told(cx: &mut ServiceCx<'_>, status_block: Out<IO_STATUS_BLOCK>, result: NtResult) -> NtResult {
+    if let Err(status) = result
+        && status.is_error()
+    {
+        // The caller learns the reason from the result in any case.
+        let _ = write_status(cx, status_block, status, 0);
+    }
+    result
+}

@@ -17,7 +17,7 @@ use crate::svc::{Handle, Out, ServiceCx};
 use crate::ustr::UnicodeString;
 
 use super::args::FileClass;
-use super::{rights, with_implied, write_status};
+use super::{rights, told, with_implied, write_status};
 
 /// The least length and the right that a class requires.
 fn required(class: u32) -> Option<(usize, u32)> {
@@ -184,6 +184,25 @@ fn set(cx: &mut ServiceCx<'_>, file: &ObRef<FileObject>, class: u32, bytes: &[u8
 /// Each class requires its own right. `STATUS_INFO_LENGTH_MISMATCH` for a buffer that is too short.
 #[service(Partial("classes 4, 10, 11, 13, 14, 16, 19, 20, 23, 30, 41, 43, 61, 64, 65, 72"))]
 fn nt_set_information_file(
+    cx: &mut ServiceCx<'_>,
+    file_handle: Handle,
+    io_status_block: Out<IO_STATUS_BLOCK>,
+    file_information: Va,
+    length: u32,
+    file_information_class: FileClass,
+) -> NtResult {
+    let result = set_information(
+        cx,
+        file_handle,
+        io_status_block,
+        file_information,
+        length,
+        file_information_class,
+    );
+    told(cx, io_status_block, result)
+}
+
+fn set_information(
     cx: &mut ServiceCx<'_>,
     file_handle: Handle,
     io_status_block: Out<IO_STATUS_BLOCK>,
