@@ -271,8 +271,15 @@ impl HostFolder for LinuxFolder {
 }
 
 /// An open regular file.
-struct LinuxFile {
+pub(crate) struct LinuxFile {
     file: OwnedFd,
+}
+
+impl LinuxFile {
+    /// Wraps a descriptor of a regular file.
+    pub(crate) fn new(file: OwnedFd) -> Self {
+        LinuxFile { file }
+    }
 }
 
 impl HostFile for LinuxFile {

@@ -430,15 +430,9 @@ impl OpenFile for OpenHostFile {
         }
         let mut entries = Vec::new();
         let found = self.volume.tree.list(&path, |name| pattern.shows(name))?;
-        let writable = self.volume.tree.is_writable(&path);
-        for (name, metadata) in found {
-            let facts = if writable {
-                let child: Path = path.iter().chain([&name]).cloned().collect();
-                self.volume.child_facts(&child, &metadata)
-            } else {
-                attributes::facts(&metadata, &attributes::Stored::default(), self.volume.serial)
-            };
-            entries.push(DirectoryEntry { name, facts });
+        for node in found {
+            let name = node.path.last().cloned().unwrap_or_default();
+            entries.push(DirectoryEntry { name, facts: self.volume.node_facts(&node) });
         }
         let upper = |entry: &DirectoryEntry| -> Vec<u16> {
             entry.name.iter().map(|unit| upcase(*unit)).collect()

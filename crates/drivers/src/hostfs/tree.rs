@@ -328,13 +328,14 @@ impl Tree {
         });
     }
 
-    /// The names in a folder that `shows` selects, all layers merged, with facts; not sorted.
+    /// What a folder holds of the names that `shows` selects, all layers merged; not sorted.
     pub fn list(
         &self,
         path: &[UnicodeString],
         shows: impl Fn(&[u16]) -> bool,
-    ) -> NtResult<Vec<(UnicodeString, HostMetadata)>> {
-        let mut all: Vec<(UnicodeString, HostMetadata)> = Vec::new();
+    ) -> NtResult<Vec<Node>> {
+        let mut all: Vec<Node> = Vec::new();
+        let child = |name: &UnicodeString| -> Path { path.iter().chain([name]).cloned().collect() };
         let mut seen: HashMap<UnicodeString, usize> = HashMap::new();
         let folders = self.folders(path);
         let many = folders.len() > 1;
@@ -360,9 +361,10 @@ impl Tree {
             let metadata = layer.folder.list_metadata(&host, &wanted);
             for (at, metadata) in metadata.map_err(|error| status_of(&error))? {
                 if metadata.kind != HostKind::Other
-                    && let Some(name) = units.get(at)
+                    && let (Some(name), Some(on_host)) = (units.get(at), wanted.get(at))
                 {
-                    all.push((name.clone(), metadata));
+                    let host = host_join(&host, on_host);
+                    all.push(Node { path: child(name), layer: Some(index), host, metadata });
                 }
             }
         }
@@ -372,8 +374,7 @@ impl Tree {
                 continue;
             };
             if seen.insert(name.folded(), usize::MAX).is_none() {
-                let child: Path = path.iter().chain([name]).cloned().collect();
-                all.push((name.clone(), self.find(&child)?.metadata));
+                all.push(self.find(&child(name))?);
             }
         }
         Ok(all)

@@ -10,7 +10,7 @@ use abi::io::*;
 use abi::ob::{DELETE, MAXIMUM_ALLOWED};
 use abi::status_table::*;
 use ntos::guarded::Guarded;
-use ntos::host::files::{HostKind, HostMetadata, HostTimes, status_of};
+use ntos::host::files::{HostKind, HostTimes, status_of};
 use ntos::io::device::{Created, Device, Driver};
 use ntos::io::share::Sharing;
 use ntos::io::{CreateKind, CreateRequest, FileFacts, VolumeFacts};
@@ -415,15 +415,6 @@ impl Volume {
             free: space.free,
             available: if writable.is_none() { 0 } else { space.available },
         })
-    }
-
-    /// Facts about a name in a list, whose metadata is known.
-    pub fn child_facts(&self, path: &Path, metadata: &HostMetadata) -> FileFacts {
-        let stored = match self.tree.find(path) {
-            Ok(node) => self.load_stored(&node),
-            Err(_) => Stored::default(),
-        };
-        attributes::facts(metadata, &stored, self.serial)
     }
 
     /// Facts about a node that is not open.
