@@ -55,6 +55,7 @@ pub fn add_volume(k: &mut Kernel, spec: &VolumeSpec) -> NtResult<(UnicodeString,
         tree: Arc::new(Tree::new(&spec.layers)),
         fcbs: Guarded::default(),
         watchers: notify::Watchers::default(),
+        beside: Guarded::default(),
     });
     let characteristics =
         FILE_DEVICE_IS_MOUNTED | if read_only { FILE_READ_ONLY_DEVICE } else { 0 };

@@ -44,6 +44,8 @@ pub struct Volume {
     pub fcbs: Guarded<Fcbs>,
     /// Who wants to hear of changes.
     pub watchers: Watchers,
+    /// What is stored beside files, as last read.
+    pub beside: Guarded<attributes::Beside>,
 }
 
 /// The driver of one volume.
@@ -332,7 +334,7 @@ impl Volume {
         match node.layer {
             // Layers that are never written have nothing stored, so they are not asked.
             Some(layer) if self.is_upper(layer) => match self.tree.folder(layer) {
-                Ok(folder) => attributes::load(&**folder, &node.host),
+                Ok(folder) => self.beside.open().load(&**folder, &node.host, &node.metadata),
                 Err(_) => Stored::default(),
             },
             _ => Stored::default(),
