@@ -1,6 +1,7 @@
 //! File objects: what a file handle stands for.
 //!
-//! Key type: [`FileObject`]. The guest body is a `FILE_OBJECT` with its event and its lock in place. A synchronous file serves one request at a time ([`FileObject::try_acquire`]).
+//! Key type: [`FileObject`]. The guest body is a `FILE_OBJECT` with its event and its lock in place. A synchronous file
+//! serves one request at a time ([`FileObject::try_acquire`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -70,7 +71,13 @@ impl ObjectBody for FileObject {
     }
 
     fn query_name(file: &ObRef<Self>, _k: &Kernel) -> Option<UnicodeString> {
-        Some(file.full_name())
+        // DEVIATION: NT shows the device, `\Device\HarddiskVolume1\a`, and the Win32 layer asks the mount manager for
+        // the letter. The userland's `GetFinalPathNameByHandle` takes nothing but a name with the letter.
+        let Some(mut name) = file.device.drive.open().clone() else {
+            return Some(file.full_name());
+        };
+        name.0.extend_from_slice(&file.ops.name());
+        Some(name)
     }
 }
 

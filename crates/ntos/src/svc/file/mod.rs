@@ -253,3 +253,28 @@ fn write_status(
 fn rights(cx: &ServiceCx<'_>, handle: Handle) -> NtResult<u32> {
     if cx.mode == Mode::Kernel { Ok(FILE_ALL_ACCESS) } else { cx.granted_access(handle) }
 }
+
+/// The rights of a handle with those that come with having no other.
+///
+/// DEVIATION: NT asks for `FILE_READ_ATTRIBUTES` and `FILE_WRITE_ATTRIBUTES`. The userland's `MoveFile` and
+/// `SetFileAttributes` work on attributes with handles that were opened for no specific right at all.
+fn with_implied(access: u32) -> u32 {
+    const SPECIFIC: u32 = 0x1FF;
+    let implied =
+        if access & SPECIFIC == 0 { FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES } else { 0 };
+    access | implied
+}
+
+/// Ends a query or set: a failure is written to the status block, too.
+///
+/// DEVIATION: NT leaves the status block alone when a request fails at once. The userland's `SetFilePointerEx` reads
+/// the reason from there.
+fn told(cx: &mut ServiceCx<'_>, status_block: Out<IO_STATUS_BLOCK>, result: NtResult) -> NtResult {
+    if let Err(status) = result
+        && status.is_error()
+    {
+        // The caller learns the reason from the result in any case.
+        let _ = write_status(cx, status_block, status, 0);
+    }
+    result
+}
