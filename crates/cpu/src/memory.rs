@@ -245,6 +245,7 @@ impl Core {
         size: usize,
         access: Access,
     ) -> Step {
+        self.check_end(op, va, size as u64)?;
         let end = va.wrapping_add(size as u64 - 1);
         // A non-canonical operand is a protection fault, not a page fault, at either end.
         self.translate(ram, op, end, access).map(|_| ())
@@ -337,10 +338,12 @@ impl Core {
         self.raise(op, if stack { vector::STACK } else { vector::PROTECTION }, 0)
     }
 
-    /// Refuses an access that runs over the end of the canonical addresses, before its first page is looked at.
+    /// Refuses an access that runs over the end of the canonical addresses, or in 32-bit code over the limit of the
+    /// flat segments, before its first page is looked at.
     fn check_end(&mut self, op: &Op, va: u64, size: u64) -> Step {
-        let end = Va(va.wrapping_add(size.saturating_sub(1)));
-        if end.is_canonical() { Ok(()) } else { Err(self.non_canonical(op)) }
+        let end = va.wrapping_add(size.saturating_sub(1));
+        let over_limit = (va ^ end) >> 32 != 0 && self.cpu.bitness() != 64;
+        if Va(end).is_canonical() && !over_limit { Ok(()) } else { Err(self.non_canonical(op)) }
     }
 
     /// Translates the address of an instruction byte.
