@@ -29,8 +29,11 @@ pub fn terminate_thread(k: &mut Kernel, thread: &ObRef<Thread>, status: NtStatus
     }
 }
 
-/// Tells every thread of a process to end.
+/// Tells every thread of a process to end; one without threads ends at once. An ended one stays as it is.
 pub fn terminate_process(k: &mut Kernel, process: &ObRef<Process>, status: NtStatus) {
+    if !k.ps.processes.contains_key(&process.pid) {
+        return;
+    }
     let threads = {
         let mut state = process.state.open();
         state.exit_status.get_or_insert(status);
@@ -105,4 +108,5 @@ fn process_exits(k: &mut Kernel, process: &ObRef<Process>) {
     crate::mm::rundown(k, process);
     k.ps.processes.shift_remove(&process.pid);
     event::ke_signal_forever(k, process.header.dispatcher());
+    super::job::process_exits(k, process);
 }

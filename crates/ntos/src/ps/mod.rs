@@ -9,10 +9,11 @@
 //! A worked path, "`NtTerminateProcess(-1, 0)`": every other thread is told to end
 //! ([`exit::terminate_thread`]), waits return `STATUS_THREAD_IS_TERMINATING`, futures run out, and each thread ends at
 //! its next return to user mode ([`exit::thread_exits`]); the last one closes the handles, unmaps the views and
-//! signals the process.
+//! signals the process, and its jobs ([`job`]) count it out.
 
 pub mod create;
 pub mod exit;
+pub mod job;
 pub mod params;
 pub mod process;
 pub mod thread;
@@ -33,7 +34,14 @@ pub struct PsState {
     pub threads: IndexMap<u64, ObRef<Thread>>,
     /// What every process maps; set while the machine boots.
     pub system_images: Option<create::SystemImages>,
+    /// Jobs that had a time limit set.
+    pub timed_jobs: Vec<job::WeakJob>,
     next_id: u64,
+}
+
+/// Processor time in 100 ns of so many instructions: the emulated processor's nominal speed is 1 GHz.
+pub fn cpu_time(instructions: u64) -> u64 {
+    instructions / 100
 }
 
 impl PsState {

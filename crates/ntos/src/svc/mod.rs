@@ -21,6 +21,7 @@ mod atom;
 mod event;
 mod file;
 mod info;
+mod job;
 mod key;
 mod keyed;
 mod locale;
