@@ -44,7 +44,8 @@ fn what_is_executed_is_compared_or_has_a_reason() {
     let mut emulated = EmulatedCpu::new();
     emulated.set_background(&[0; layout::SPACE]);
     let (mut made_any, mut wrong) = (0, Vec::new());
-    for code in Code::values().filter(|&code| catalog::exclusion(code, Mode::Long) == Some(catalog::NOT_IN_V2))
+    for code in Code::values()
+        .filter(|&code| catalog::exclusion(code, Mode::Long) == Some(catalog::NOT_IN_V2))
     {
         let mut generator = Generator::new(seed(), Mode::Long, vec![code]);
         for made in (0..5).filter_map(|_| generator.single(code)) {
