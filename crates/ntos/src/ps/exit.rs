@@ -81,7 +81,7 @@ pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
     };
     crate::mm::free_thread_memory(k, thread);
     thread.impersonation.open().take();
-    k.ps.threads.shift_remove(&thread.tid);
+    k.ps.thread_ended(thread);
     let last = {
         let mut state = thread.process.state.open();
         state.threads.retain(|other| !std::sync::Arc::ptr_eq(other, thread));
@@ -106,7 +106,7 @@ fn process_exits(k: &mut Kernel, process: &ObRef<Process>) {
         ob::closed(k, entry);
     }
     crate::mm::rundown(k, process);
-    k.ps.processes.shift_remove(&process.pid);
+    k.ps.process_ended(process);
     event::ke_signal_forever(k, process.header.dispatcher());
     super::job::process_exits(k, process);
 }

@@ -22,6 +22,9 @@ use crate::ob::{self, AccessMap, ObRef, Object, ObjectBody, TypeInfo};
 
 use super::{Process, exit};
 
+/// The exit status of processes that a limit ends, as `JOBOBJECT_END_OF_JOB_TIME_INFORMATION` documents: a Win32 error.
+const ERROR_NOT_ENOUGH_QUOTA: NtStatus = NtStatus(1816);
+
 /// A job.
 #[derive(Default)]
 pub struct Job {
@@ -164,7 +167,7 @@ pub fn assign(k: &mut Kernel, job: &ObRef<Job>, process: &ObRef<Process>) -> NtR
         if above.is_some() {
             job.state.open().parent = None;
         }
-        exit::terminate_process(k, process, status);
+        exit::terminate_process(k, process, ERROR_NOT_ENOUGH_QUOTA);
         return Err(status);
     }
     Ok(())
@@ -181,6 +184,7 @@ fn enter(k: &mut Kernel, job: &ObRef<Job>, process: &ObRef<Process>) -> NtResult
                 && state.processes.len() >= limits.ActiveProcessLimit as usize
         };
         if full {
+            each.state.open().total_terminated += 1;
             post(k, each, Message::ActiveProcessLimit, 0);
             return Err(STATUS_QUOTA_EXCEEDED);
         }
@@ -387,7 +391,7 @@ fn check_process_times(k: &mut Kernel, job: &ObRef<Job>) {
     for process in processes.iter().filter(over) {
         job.state.open().total_terminated += 1;
         post(k, job, Message::EndOfProcessTime, process.pid);
-        exit::terminate_process(k, process, STATUS_QUOTA_EXCEEDED);
+        exit::terminate_process(k, process, ERROR_NOT_ENOUGH_QUOTA);
     }
 }
 
@@ -412,7 +416,7 @@ fn check_job_time(k: &mut Kernel, job: &ObRef<Job>) {
         !posts
     };
     if terminates {
-        terminate(k, job, STATUS_QUOTA_EXCEEDED);
+        terminate(k, job, ERROR_NOT_ENOUGH_QUOTA);
     } else {
         post(k, job, Message::EndOfJobTime, 0);
     }

@@ -79,11 +79,10 @@ fn nt_open_process(
     let attributes = cx.require_attributes(object_attributes)?;
     let id = client_id.ok_or(STATUS_INVALID_PARAMETER_MIX)?.read(cx)?;
     let process = if id.UniqueThread != 0 {
-        let thread = cx.k.ps.threads.get(&(id.UniqueThread & !3)).cloned();
+        let thread = cx.k.ps.thread(id.UniqueThread);
         thread.map(|thread| thread.process.clone()).ok_or(STATUS_INVALID_CID)?
     } else {
-        let process = cx.k.ps.processes.get(&(id.UniqueProcess & !3)).cloned();
-        process.ok_or(STATUS_INVALID_PARAMETER)?
+        cx.k.ps.process(id.UniqueProcess).ok_or(STATUS_INVALID_PARAMETER)?
     };
     process_handle.probe(cx)?;
     let handle = cx.open_handle(&process, desired_access.0, attributes.flags)?;
@@ -169,7 +168,8 @@ fn nt_query_information_process(
                     _pad0: 0,
                     peb: state.peb.0,
                     affinity: 1,
-                    base_priority: 8,
+                    // DEVIATION: NT answers 8 for normal; the userland's GetPriorityClass takes the class from here.
+                    base_priority: i32::from(state.priority_class),
                     _pad1: 0,
                     pid: process.pid,
                     parent: process.parent_pid,

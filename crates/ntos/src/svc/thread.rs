@@ -199,7 +199,7 @@ fn nt_open_thread(
 ) -> NtResult {
     let attributes = cx.require_attributes(object_attributes)?;
     let id = client_id.ok_or(STATUS_INVALID_PARAMETER_MIX)?.read(cx)?;
-    let thread = cx.k.ps.threads.get(&(id.UniqueThread & !3)).cloned();
+    let thread = cx.k.ps.thread(id.UniqueThread);
     let thread = thread.ok_or(STATUS_INVALID_CID)?;
     if id.UniqueProcess != 0 && id.UniqueProcess & !3 != thread.process.pid {
         return Err(STATUS_INVALID_CID);
