@@ -23,6 +23,7 @@ mod file;
 #[cfg(test)]
 mod garbage;
 mod info;
+mod job;
 mod key;
 mod keyed;
 mod locale;

@@ -229,8 +229,9 @@ fn signal_object(cx: &mut ServiceCx<'_>, handle: Handle, object: AnyRef) -> NtRe
     Ok(())
 }
 
-/// Sleeps; an alertable sleep ends early with `STATUS_USER_APC` or `STATUS_ALERTED`. Zero yields; a null interval
-/// sleeps for ever, which is what the userland passes for `INFINITE`.
+/// Sleeps; an alertable sleep ends early with `STATUS_USER_APC` or `STATUS_ALERTED`. Zero yields.
+///
+/// Without an interval it sleeps for ever, which is how the userland's `Sleep(INFINITE)` asks; NT has no such form.
 #[service]
 pub(super) async fn nt_delay_execution(
     cx: &AsyncCx,

@@ -67,6 +67,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::atom::SERVICES,
         super::event::SERVICES,
         super::file::SERVICES,
+        super::job::SERVICES,
         super::key::SERVICES,
         super::keyed::SERVICES,
         super::locale::SERVICES,

@@ -22,9 +22,7 @@ use super::{rights, told, with_implied, write_status};
 /// The least length and the right that a class requires.
 fn required(class: u32) -> Option<(usize, u32)> {
     Some(match class {
-        // DEVIATION(set-file-attributes): NT wants FILE_WRITE_ATTRIBUTES; the userland's SetFileAttributes opens the
-        // file with SYNCHRONIZE alone. Read-only volumes refuse the change all the same.
-        FileClass::FileBasicInformation => (0x28, 0),
+        FileClass::FileBasicInformation => (0x28, FILE_WRITE_ATTRIBUTES),
         FileClass::FileRenameInformation | FileClass::FileRenameInformationEx => (0x18, DELETE),
         FileClass::FileLinkInformation | FileClass::FileLinkInformationEx => (0x18, 0),
         FileClass::FileDispositionInformation => (1, DELETE),
@@ -213,20 +211,6 @@ fn set_information(
     file_information_class: FileClass,
 ) -> NtResult {
     let class = file_information_class.0;
-    let result = set_information(cx, file_handle, file_information, length, class);
-    // DEVIATION(status-block-on-failure): NT leaves the block alone when it refuses; the userland's SetFilePointerEx
-    // takes its error from there.
-    write_status(cx, io_status_block, abi::status::fold(result), 0)?;
-    result
-}
-
-fn set_information(
-    cx: &mut ServiceCx<'_>,
-    file_handle: Handle,
-    file_information: Va,
-    length: u32,
-    class: u32,
-) -> NtResult {
     let Some((minimum, access)) = required(class) else {
         cx.k.notice_once(format!("NtSetInformationFile class {class} is not implemented"));
         return Err(STATUS_INVALID_INFO_CLASS);
@@ -234,12 +218,14 @@ fn set_information(
     if (length as usize) < minimum {
         return Err(STATUS_INFO_LENGTH_MISMATCH);
     }
+    io_status_block.probe(cx)?;
     let bytes = cx.read_vec(file_information, length as usize)?;
     let file = cx.reference::<FileObject>(file_handle, 0)?;
     if access & !with_implied(rights(cx, file_handle)?) != 0 {
         return Err(STATUS_ACCESS_DENIED);
     }
     set(cx, &file, class, &bytes)?;
+    write_status(cx, io_status_block, STATUS_SUCCESS, 0)?;
     Ok(STATUS_SUCCESS)
 }
 
