@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{
-    InputModes, LocalModes, OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+    InputModes, LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
 };
 use signal_hook::consts::{SIGHUP, SIGWINCH};
 use signal_hook::iterator::Signals;
@@ -36,7 +36,8 @@ impl Terminal {
         }
         let saved = tcgetattr(stdin())?;
         let mut raw = saved.clone();
-        // Output processing stays on: what nten itself prints has plain line feeds.
+        // What nten itself prints and the console's painter have plain line feeds.
+        raw.output_modes |= OutputModes::OPOST | OutputModes::ONLCR;
         raw.input_modes &= !(InputModes::ICRNL
             | InputModes::INLCR
             | InputModes::IGNCR

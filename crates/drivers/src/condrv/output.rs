@@ -7,7 +7,7 @@ use abi::NtResult;
 use abi::status_table::*;
 
 use super::cell::{Cell, Pen};
-use super::protocol::{long, put, short};
+use super::protocol::{long, short};
 use super::screen::Screen;
 
 /// Bytes of the structure of `GET_OUTPUT_INFO`.
@@ -339,6 +339,7 @@ pub fn scroll(screen: &mut Screen, input: &[u8]) -> NtResult<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::put;
     use super::*;
 
     fn screen() -> Screen {

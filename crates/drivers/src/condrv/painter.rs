@@ -55,6 +55,10 @@ impl Painter {
 
     /// Emits the difference.
     pub fn paint(&mut self, screen: &Screen) {
+        let is_empty = |cells: &[Cell]| cells.iter().all(Cell::is_erased);
+        if !is_empty(&self.shown) && (0..screen.height).all(|y| is_empty(screen.row(y))) {
+            self.clear(self.shown.len());
+        }
         for y in 0..screen.height {
             self.paint_row(y, screen.row(y));
         }
@@ -112,6 +116,7 @@ impl Painter {
             1..=0x1F | 0x7F..=0x9F => ('\u{FFFD}', 1),
             unit => (char::from_u32(u32::from(unit)).unwrap_or(' '), if next == 0 { 2 } else { 1 }),
         };
+        self.bridge(x, y, row);
         self.go_to(x, y);
         self.use_pen(cell.pen);
         self.out.extend(character.encode_utf8(&mut [0; 4]).as_bytes());
@@ -120,12 +125,27 @@ impl Painter {
         cells
     }
 
+    /// Reaches a cell a little further on by printing what lies between again, which is shorter than moving.
+    fn bridge(&mut self, x: usize, y: usize, row: &[Cell]) {
+        const FAR: usize = 8;
+        let Some(column) = self.column.filter(|column| *column < x && x - column <= FAR) else {
+            return;
+        };
+        let between = row.get(column..x).unwrap_or_default();
+        let plain = |cell: &Cell| (0x20..0x7F).contains(&cell.unit) && cell.pen == self.pen;
+        if self.row == y && between.iter().all(plain) {
+            self.out.extend(between.iter().map(|cell| cell.unit as u8));
+            self.column = Some(x);
+        }
+    }
+
     fn go_to(&mut self, x: usize, y: usize) {
         if y > self.reached {
             self.use_pen(Pen::default());
             self.down_to(self.reached);
+            // The terminal's output processing makes a line feed begin the row.
             for _ in self.reached..y {
-                self.emit("\r\n");
+                self.emit("\n");
             }
             (self.row, self.reached, self.column) = (y, y, Some(0));
         } else if y > self.row {
@@ -187,7 +207,9 @@ impl Painter {
         self.use_pen(Pen::default());
         self.emit("\x1b[H\x1b[2J");
         self.shown = vec![Cell::blank(Pen::default()); cells];
-        (self.row, self.column, self.reached) = (0, Some(0), 0);
+        // From now on the buffer's rows are those of the whole terminal.
+        let last = (cells / self.width.max(1)).saturating_sub(1);
+        (self.row, self.column, self.reached) = (0, Some(0), last);
     }
 
     /// Goes to the terminal's alternate screen or comes back.
@@ -234,7 +256,8 @@ mod tests {
     #[test]
     fn plain_text_is_passed_on_as_it_is() {
         let mut screen = Screen::new(20, 4, true);
-        assert_eq!(after(&mut screen, "hello\n"), "hello\r\n");
+        assert_eq!(after(&mut screen, "hello\n"), "hello\n");
+        assert_eq!(after(&mut screen, "a b  c\n"), "a b  c\n");
         assert_eq!(after(&mut screen, "C:\\>"), "C:\\>");
         assert_eq!(after(&mut screen, "d"), "d");
         assert_eq!(after(&mut screen, ""), "");
@@ -243,7 +266,7 @@ mod tests {
     #[test]
     fn rows_that_leave_were_shown_before() {
         let mut screen = Screen::new(20, 2, true);
-        assert_eq!(after(&mut screen, "1\n2\n3\n"), "1\r\n2\r\n3\r\n");
+        assert_eq!(after(&mut screen, "1\n2\n3\n"), "1\n2\r\n3\r\n");
     }
 
     #[test]
@@ -251,9 +274,12 @@ mod tests {
         let mut screen = Screen::new(20, 3, true);
         after(&mut screen, "abcdef\nsecond");
         screen.move_to(2, 0);
-        assert_eq!(after(&mut screen, "X"), "\x1b[1A\r\x1b[2CX");
+        assert_eq!(after(&mut screen, "X"), "\x1b[1A\x08\x08\x08\x08X");
         screen.erase(0, 3, 20);
         assert_eq!(after(&mut screen, ""), "\x1b[K");
+        screen.erase(0, 0, 20);
+        screen.erase(1, 0, 20);
+        assert_eq!(after(&mut screen, ""), "\x1b[H\x1b[2J\x1b[3C");
     }
 
     #[test]
