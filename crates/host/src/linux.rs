@@ -123,6 +123,9 @@ impl Host for LinuxHost {
 
     fn diagnostic(&self, text: &str) {
         let line = format!("nten: {text}\n");
+        if self.terminal.as_ref().is_some_and(|terminal| terminal.keep(line.as_bytes())) {
+            return;
+        }
         // Nothing is left to tell it to when standard error is gone.
         let _ = streams::write(Stream::Error, line.as_bytes());
     }

@@ -6,18 +6,20 @@
 use std::io::Result;
 use std::sync::Arc;
 
-use ntos::host::HostEvent;
+use ntos::host::{HostEvent, Stream};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::stdio::{stdin, stdout};
+use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
-    InputModes, LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr,
+    InputModes, LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetwinsize,
+    tcsetattr,
 };
 use signal_hook::consts::{SIGHUP, SIGWINCH};
 use signal_hook::iterator::Signals;
 
 use crate::events::Events;
+use crate::streams;
 
 /// A size to assume when the terminal does not know its own.
 const DEFAULT_SIZE: (u16, u16) = (80, 25);
@@ -26,6 +28,7 @@ const DEFAULT_SIZE: (u16, u16) = (80, 25);
 pub(crate) struct Terminal {
     saved: Termios,
     typed: Arc<Mutex<Vec<u8>>>,
+    said: Mutex<Vec<u8>>,
 }
 
 impl Terminal {
@@ -47,7 +50,7 @@ impl Terminal {
         raw.local_modes &=
             !(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN);
         tcsetattr(stdin(), OptionalActions::Drain, &raw)?;
-        let terminal = Terminal { saved, typed: Arc::default() };
+        let terminal = Terminal { saved, typed: Arc::default(), said: Mutex::default() };
         terminal.read_always(events.clone())?;
         terminal.watch_signals(events.clone())?;
         Ok(Some(terminal))
@@ -64,6 +67,15 @@ impl Terminal {
     /// Takes what was typed.
     pub(crate) fn take(&self) -> Vec<u8> {
         std::mem::take(&mut *self.typed.lock())
+    }
+
+    /// Keeps a line for the user until the terminal is given back, if it would fall between what the console shows.
+    pub(crate) fn keep(&self, line: &[u8]) -> bool {
+        let shares = isatty(stderr());
+        if shares {
+            self.said.lock().extend(line);
+        }
+        shares
     }
 
     fn read_always(&self, events: Arc<Events>) -> Result<()> {
@@ -106,5 +118,6 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         // A terminal that is gone needs no restoring.
         let _ = tcsetattr(stdin(), OptionalActions::Drain, &self.saved);
+        let _ = streams::write(Stream::Error, &self.said.lock());
     }
 }

@@ -44,12 +44,7 @@ impl Default for Pen {
 impl Pen {
     /// The pen of an attribute word.
     pub fn of(attribute: u16) -> Self {
-        Pen {
-            attribute,
-            foreground: Color::Attribute,
-            background: Color::Attribute,
-            bold: false,
-        }
+        Pen { attribute, foreground: Color::Attribute, background: Color::Attribute, bold: false }
     }
 
     /// Applies the parameters of an SGR sequence (ECMA-48 8.3.117) over the attribute that 0 brings back.

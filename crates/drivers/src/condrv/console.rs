@@ -355,7 +355,7 @@ impl Console {
         self.write_input(k, records);
     }
 
-    /// Ctrl-C or Ctrl-Break was typed: a line being read ends empty, and every process hears of it.
+    /// Ctrl-C or Ctrl-Break was typed: a line being read ends as an empty one, and every process hears of it.
     fn interrupted(&self, k: &mut Kernel, event: u32) {
         let (reader, buffer) = {
             let mut state = self.state.open();
@@ -376,7 +376,9 @@ impl Console {
         self.paint(k, &buffer);
         self.control_event(k, event, 0);
         if let Some(reader) = reader {
-            deliver(k, &reader, STATUS_SUCCESS, &[]);
+            // DEVIATION: on Windows the read ends with no character and ERROR_OPERATION_ABORTED. The userland's `cmd`
+            // does not look at the count and never comes back from that; an empty line brings its prompt again.
+            deliver(k, &reader, STATUS_SUCCESS, &empty_line(&reader));
         }
         self.pump(k);
     }
@@ -415,14 +417,25 @@ fn is_line_read(irp: &Irp) -> bool {
     !matches!(irp.request, Request::Control { code: READ_INPUT, .. })
 }
 
-/// Ends a read with bytes.
+/// An empty line in the form that a read wants it.
+fn empty_line(irp: &Irp) -> Vec<u8> {
+    match &irp.request {
+        Request::Control { code: READ_CONSOLE, .. } => bytes(&[13, 10]),
+        Request::Control { code: READ_CONSOLE_CONTROL, .. } => {
+            [vec![0; 4], bytes(&[13, 10])].concat()
+        }
+        _ => vec![13, 10],
+    }
+}
+
+/// Ends a read with bytes, as many as there is room for.
 fn deliver(k: &mut Kernel, irp: &Arc<Irp>, status: NtStatus, bytes: &[u8]) {
-    let written = match &irp.request {
-        Request::Read { buffer, .. } => buffer.write(k, 0, bytes),
-        Request::Control { output, .. } => output.write(k, 0, bytes),
-        _ => Err(STATUS_INVALID_DEVICE_REQUEST),
+    let (Request::Read { buffer, .. } | Request::Control { output: buffer, .. }) = &irp.request
+    else {
+        return irp::complete(k, irp, STATUS_INVALID_DEVICE_REQUEST, 0);
     };
-    match written {
+    let bytes = bytes.get(..buffer.len).unwrap_or(bytes);
+    match buffer.write(k, 0, bytes) {
         Ok(()) => irp::complete(k, irp, status, bytes.len() as u64),
         Err(status) => irp::complete(k, irp, status, 0),
     }
@@ -449,8 +462,7 @@ impl State {
         let head = if code == READ_CONSOLE_CONTROL { 4 } else { 0 };
         let room = room.saturating_sub(head);
         if self.line.is_empty() {
-            let wakeup =
-                if code == READ_CONSOLE_CONTROL { long(input, 0).unwrap_or(0) } else { 0 };
+            let wakeup = if code == READ_CONSOLE_CONTROL { long(input, 0).unwrap_or(0) } else { 0 };
             let initial = match code {
                 READ_CONSOLE_CONTROL => units(input.get(4..).unwrap_or_default()),
                 _ => Vec::new(),
@@ -483,7 +495,12 @@ impl State {
     }
 
     /// Goes on with the line; `None` while it has no end.
-    fn edit(&mut self, screen: &mut Screen, wakeup: u32, initial: Vec<u16>) -> Option<(Vec<u16>, u32)> {
+    fn edit(
+        &mut self,
+        screen: &mut Screen,
+        wakeup: u32,
+        initial: Vec<u16>,
+    ) -> Option<(Vec<u16>, u32)> {
         let mut editor = match self.editor.take() {
             Some(editor) => editor,
             None => Editor::new(screen, &self.history, initial),

@@ -174,6 +174,8 @@ impl ConsoleFile {
                 let title = self.console.title();
                 let mut bytes = (title.len() as u32).to_le_bytes().to_vec();
                 bytes.extend(title.iter().flat_map(|unit| unit.to_le_bytes()));
+                // The userland takes the structure with its padding from the length.
+                bytes.extend([0; 4]);
                 answer_part(k, irp, &bytes)
             }
             SET_TITLE => {

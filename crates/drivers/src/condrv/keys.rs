@@ -273,7 +273,10 @@ mod tests {
     fn characters_and_control_characters() {
         assert_eq!(keys(b"aA!"), [(0x41, 0x61, 0), (0x41, 0x41, SHIFT), (0x31, 0x21, SHIFT)]);
         assert_eq!(keys(b"\r\x7f\x03"), [(13, 13, 0), (8, 8, 0), (0x43, 3, CONTROL)]);
-        assert_eq!(keys("\u{E9}\u{1F600}".as_bytes()), [(0, 0xE9, 0), (0, 0xD83D, 0), (0, 0xDE00, 0)]);
+        assert_eq!(
+            keys("\u{E9}\u{1F600}".as_bytes()),
+            [(0, 0xE9, 0), (0, 0xD83D, 0), (0, 0xDE00, 0)]
+        );
     }
 
     #[test]

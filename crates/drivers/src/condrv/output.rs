@@ -14,9 +14,22 @@ use super::screen::Screen;
 const INFO: usize = 100;
 /// The sixteen colours of a console, red in the low byte.
 const COLORS: [u32; 16] = [
-    0x00_0C_0C_0C, 0x00_DA_37_00, 0x00_0E_A1_13, 0x00_DD_96_3A, 0x00_1F_0F_C5, 0x00_98_17_88,
-    0x00_00_9C_C1, 0x00_CC_CC_CC, 0x00_76_76_76, 0x00_FF_78_3B, 0x00_0C_C6_16, 0x00_D6_D6_61,
-    0x00_56_48_E7, 0x00_9E_00_B4, 0x00_A5_F1_F9, 0x00_F2_F2_F2,
+    0x00_0C_0C_0C,
+    0x00_DA_37_00,
+    0x00_0E_A1_13,
+    0x00_DD_96_3A,
+    0x00_1F_0F_C5,
+    0x00_98_17_88,
+    0x00_00_9C_C1,
+    0x00_CC_CC_CC,
+    0x00_76_76_76,
+    0x00_FF_78_3B,
+    0x00_0C_C6_16,
+    0x00_D6_D6_61,
+    0x00_56_48_E7,
+    0x00_9E_00_B4,
+    0x00_A5_F1_F9,
+    0x00_F2_F2_F2,
 ];
 
 /// Which part of a cell a request is about.
@@ -190,11 +203,8 @@ pub fn fill(screen: &mut Screen, input: &[u8]) -> NtResult<Vec<u8>> {
     let count = long(input, 12).ok_or(STATUS_INVALID_PARAMETER)? as usize;
     let wrap = long(input, 16).ok_or(STATUS_INVALID_PARAMETER)? != 0;
     let (unit, attribute) = (short(input, 20), short(input, 22));
-    let end = if wrap {
-        screen.width * screen.height
-    } else {
-        (first / screen.width + 1) * screen.width
-    };
+    let end =
+        if wrap { screen.width * screen.height } else { (first / screen.width + 1) * screen.width };
     let last = first.saturating_add(count).min(end);
     for index in first..last {
         let (x, y) = (index % screen.width, index / screen.width);
@@ -360,7 +370,10 @@ mod tests {
         let star = u16::from(b'*');
         assert_eq!(fill(&mut screen, &request(&[4, 0, 0, 4, 1], &[star, 0])), Ok(vec![4, 0, 0, 0]));
         assert_eq!([screen.text(0), screen.text(1)], ["abcd**", "**3456"]);
-        assert_eq!(fill(&mut screen, &request(&[4, 0, 0, 99, 0], &[star, 0])), Ok(vec![2, 0, 0, 0]));
+        assert_eq!(
+            fill(&mut screen, &request(&[4, 0, 0, 99, 0], &[star, 0])),
+            Ok(vec![2, 0, 0, 0])
+        );
         assert!(fill(&mut screen, &request(&[6, 0, 0, 1, 0], &[0, 0])).is_err());
         assert!(fill(&mut screen, &[0; 7]).is_err());
     }

@@ -53,8 +53,8 @@ impl Painter {
         self.out.push(7);
     }
 
-    /// Emits the difference.
-    pub fn paint(&mut self, screen: &Screen) {
+    /// Emits the difference in what rows contain; the cursor stays behind the last change.
+    pub fn paint_rows(&mut self, screen: &Screen) {
         let is_empty = |cells: &[Cell]| cells.iter().all(Cell::is_erased);
         if !is_empty(&self.shown) && (0..screen.height).all(|y| is_empty(screen.row(y))) {
             self.clear(self.shown.len());
@@ -62,6 +62,11 @@ impl Painter {
         for y in 0..screen.height {
             self.paint_row(y, screen.row(y));
         }
+    }
+
+    /// Emits the difference and brings the cursor to its place.
+    pub fn paint(&mut self, screen: &Screen) {
+        self.paint_rows(screen);
         self.go_to(screen.x, screen.y);
         if self.cursor_visible != screen.cursor_visible {
             self.cursor_visible = screen.cursor_visible;
@@ -190,9 +195,12 @@ impl Painter {
     pub fn scroll_up(&mut self) {
         let height = self.shown.len() / self.width.max(1);
         let last = height.saturating_sub(1);
-        self.go_to(0, last);
+        if self.row != last {
+            self.go_to(0, last);
+        }
         self.use_pen(Pen::default());
         self.emit("\n");
+        self.column = Some(0);
         self.shown.drain(..self.width.min(self.shown.len()));
         self.shown.resize(height * self.width, Cell::blank(Pen::default()));
     }
@@ -266,7 +274,7 @@ mod tests {
     #[test]
     fn rows_that_leave_were_shown_before() {
         let mut screen = Screen::new(20, 2, true);
-        assert_eq!(after(&mut screen, "1\n2\n3\n"), "1\n2\r\n3\r\n");
+        assert_eq!(after(&mut screen, "1\n2\n3\n"), "1\n2\n3\n");
     }
 
     #[test]

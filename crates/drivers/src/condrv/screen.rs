@@ -228,7 +228,7 @@ impl Screen {
             return self.shift(self.region.0, self.region.1, count, true);
         }
         // What leaves must have been shown before.
-        self.with_painter(|painter, screen| painter.paint(screen));
+        self.with_painter(|painter, screen| painter.paint_rows(screen));
         for _ in 0..count.min(self.height) {
             self.cells.drain(..self.width.min(self.cells.len()));
             let blank = Cell::blank(self.pen_of_blank());
@@ -291,9 +291,10 @@ impl Screen {
         let mut cells = Vec::with_capacity(width * height);
         for y in 0..height {
             let row = self.row(y + skipped);
-            cells.extend((0..width).map(|x| {
-                row.get(x).copied().unwrap_or_else(|| Cell::blank(Pen::default()))
-            }));
+            cells.extend(
+                (0..width)
+                    .map(|x| row.get(x).copied().unwrap_or_else(|| Cell::blank(Pen::default()))),
+            );
         }
         self.cells = cells;
         (self.width, self.height) = (width, height);

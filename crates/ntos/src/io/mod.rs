@@ -72,8 +72,7 @@ impl IoState {
     /// True while something waits for the host: a request for standard input, or a console, where the user can always
     /// press Ctrl-C.
     pub fn waits_for_host(&self) -> bool {
-        self.terminal.is_some()
-            || self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
+        self.terminal.is_some() || self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
     }
 }
 
