@@ -163,12 +163,6 @@ impl Console {
         }
     }
 
-    /// Leaves the terminal in order: nobody is attached any more.
-    pub fn leave(&self, k: &mut Kernel) {
-        let bytes = self.buffer().open().finish();
-        self.send(k, &bytes);
-    }
-
     /// The title.
     pub fn title(&self) -> Vec<u16> {
         self.state.open().title.clone()
@@ -568,5 +562,10 @@ impl TerminalListener for Console {
         if !bytes.is_empty() {
             self.typed(k, &bytes);
         }
+    }
+
+    fn leave_terminal(&self, k: &mut Kernel) {
+        let bytes = self.buffer().open().finish();
+        self.send(k, &bytes);
     }
 }

@@ -298,9 +298,9 @@ impl OpenFile for ConsoleFile {
         Ok(FileFacts { attributes: FILE_ATTRIBUTE_NORMAL, links: 1, ..FileFacts::default() })
     }
 
-    fn cleanup(&self, k: &mut Kernel) {
+    fn cleanup(&self, _k: &mut Kernel) {
         if let Kind::Connection(pid) = self.kind {
-            self.condrv.detach(k, pid, &self.console);
+            self.condrv.detach(pid, &self.console);
         }
     }
 }

@@ -115,15 +115,11 @@ impl Condrv {
         console.attach(pid);
     }
 
-    fn detach(&self, k: &mut Kernel, pid: u64, console: &Arc<Console>) {
+    fn detach(&self, pid: u64, console: &Arc<Console>) {
         console.detach(pid);
         let mut attached = self.attached.open();
         if attached.get(&pid).is_some_and(|other| Arc::ptr_eq(other, console)) {
             attached.remove(&pid);
-        }
-        drop(attached);
-        if console.processes().is_empty() {
-            console.leave(k);
         }
     }
 }

@@ -67,6 +67,7 @@ impl Painter {
     /// Emits the difference and brings the cursor to its place.
     pub fn paint(&mut self, screen: &Screen) {
         self.paint_rows(screen);
+        self.bridge(screen.x, screen.y, screen.row(screen.y));
         self.go_to(screen.x, screen.y);
         if self.cursor_visible != screen.cursor_visible {
             self.cursor_visible = screen.cursor_visible;

@@ -59,6 +59,9 @@ pub struct IoState {
 pub trait TerminalListener: Send + Sync {
     /// Something was typed, or the terminal has another size.
     fn terminal_event(&self, k: &mut Kernel);
+
+    /// The machine has ended: the terminal goes back to whoever had it.
+    fn leave_terminal(&self, k: &mut Kernel);
 }
 
 /// The terminal has input or another size.
