@@ -233,7 +233,7 @@ heap: intact 1, size 3700, valid 1
 /// Waits, APCs and timers.
 #[test]
 fn waits() {
-    let outcome = Run::program(build("waits")).go();
+    let outcome = Run::program(build("waits")).options(["--deterministic"]).go();
     outcome.prints(WAITS).exits(0).quietly();
 }
 
@@ -452,6 +452,51 @@ gone: 2
 create a path: 0
 bad handle: 6
 build number: 0, Windows 10 or later
+"#;
+
+/// Tokens, descriptors, access checks, watched keys.
+#[test]
+fn security() {
+    let outcome = Run::program(build("security")).go();
+    outcome.prints(SECURITY).exits(0).quietly();
+}
+
+const SECURITY: &str = r#"open: ok
+size: error 122
+user: ok
+S-1-5-21
+level S-1-16-
+well known: ok
+member: ok
+administrator 1
+look up: ok
+adjust: ok
+last error 0, changed 1
+not held: 1300
+duplicate: ok
+impersonate: ok
+thread token: ok
+revert: ok
+thread token: error 1008
+restrict: ok
+privileges left: 1
+parse: ok
+check: ok
+reading 1, granted 20001
+check: ok
+writing 0, granted 0
+primary: error 1309
+make: ok
+set by the maker: ok
+open for setting: error 5
+open for reading: ok
+query: 0, owner S-1-5-32-544, 2 entries
+watch: 0
+before: timeout
+after: object 0
+waiting: timeout
+told: object 0
+with 0
 "#;
 
 /// Child processes, pipes, inheritance, named objects.

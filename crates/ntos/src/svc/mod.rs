@@ -20,6 +20,8 @@ mod alert;
 mod atom;
 mod event;
 mod file;
+#[cfg(test)]
+mod garbage;
 mod info;
 mod job;
 mod key;
@@ -27,6 +29,7 @@ mod keyed;
 mod locale;
 mod machine;
 mod memory;
+mod memory_access;
 mod memory_query;
 mod nls;
 mod object;

@@ -64,6 +64,9 @@ fn nt_terminate_process(
     if process.has_ended() {
         return Err(STATUS_PROCESS_IS_TERMINATING);
     }
+    if std::sync::Arc::ptr_eq(&process, cx.process()) {
+        crate::ke::exception::report_crash(cx.k, cx.thread, exit_status.0);
+    }
     exit::terminate_process(cx.k, &process, exit_status.0);
     Ok(STATUS_SUCCESS)
 }

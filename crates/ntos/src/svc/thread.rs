@@ -596,7 +596,7 @@ fn nt_set_information_thread(
                 Some(handle) => Some(cx.reference::<crate::se::Token>(handle, 4)?),
                 None => None,
             };
-            *thread.impersonation.open() = token;
+            crate::se::impersonate(cx.k, &thread, token)?;
         }
         C::ThreadZeroTlsCell => {
             need(4)?;
