@@ -94,6 +94,45 @@ fn nt_open_process(
     Ok(STATUS_SUCCESS)
 }
 
+/// Opens the process that follows another one, in order of creation; a null handle asks for the first.
+///
+/// `PROCESS_GET_NEXT_FLAGS_PREVIOUS_PROCESS` goes backwards. Ids grow, so the order is that of ids. Processes that do
+/// not grant the access are passed over; `STATUS_NO_MORE_ENTRIES` at the end.
+#[service]
+fn nt_get_next_process(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    desired_access: AccessMask,
+    handle_attributes: u32,
+    flags: u32,
+    new_process_handle: Out<HandleValue>,
+) -> NtResult {
+    const PREVIOUS: u32 = 1;
+    if flags & !PREVIOUS != 0 {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    let from = match process_handle.non_null() {
+        Some(handle) => Some(cx.reference::<Process>(handle, 0)?.pid),
+        None => None,
+    };
+    new_process_handle.write(cx, &HandleValue(0))?;
+    let backwards = flags & PREVIOUS != 0;
+    let mut processes: Vec<_> = cx.k.ps.processes.values().cloned().collect();
+    processes.sort_by_key(|process| process.pid);
+    if backwards {
+        processes.reverse();
+    }
+    let follows =
+        |pid: u64| from.is_none_or(|from| if backwards { pid < from } else { pid > from });
+    for process in processes.iter().filter(|process| follows(process.pid)) {
+        if let Ok(handle) = cx.open_handle(process, desired_access.0, handle_attributes) {
+            new_process_handle.write(cx, &HandleValue(handle))?;
+            return Ok(STATUS_SUCCESS);
+        }
+    }
+    Err(STATUS_NO_MORE_ENTRIES)
+}
+
 /// Suspends every thread of a process.
 #[service]
 fn nt_suspend_process(cx: &mut ServiceCx<'_>, process_handle: Handle) -> NtResult {
@@ -549,7 +588,7 @@ fn image_information(process: &Process) -> NtResult<abi::mm::SECTION_IMAGE_INFOR
 }
 
 crate::service_table! {
-    SERVICES: nt_terminate_process, nt_open_process, nt_suspend_process, nt_resume_process,
+    SERVICES: nt_terminate_process, nt_open_process, nt_get_next_process, nt_suspend_process, nt_resume_process,
     nt_query_information_process, nt_set_information_process,
     nt_create_user_process,
 }
