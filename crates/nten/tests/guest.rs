@@ -659,6 +659,49 @@ idle: 20
 its only thread ended: 48
 "#;
 
+/// A debugger: events, exceptions passed on and handled, a single step, attaching and detaching.
+#[test]
+fn debug() {
+    let outcome = Run::program(build("debug")).go();
+    outcome.prints(DEBUG).exits(0);
+}
+
+const DEBUG: &str = r#"start: ok
+debugged: ok
+it is: 1
+process: as it is, first 1
+debug string: hello, debugger
+exception e0000001, chance 1
+exception e0000002, chance 1
+behind the breakpoint: 1
+exception 80000004, chance 1
+thread ended: 21
+some images: 1, threads: yes, breakpoints: 2
+exit: 00000020
+ended: 32
+start: ok
+process: as it is, first 1
+debug string: hello, debugger
+exception e0000001, chance 1
+exception e0000002, chance 1
+behind the breakpoint: 1
+exception 80000004, chance 1
+thread ended: 21
+exception c0000005, chance 1
+exception c0000005, chance 2
+some images: 1, threads: yes, breakpoints: 2
+exit: c0000005
+start: ok
+running: timeout
+attach: ok
+process: as it is, first 1
+detach: ok
+debugged: 0
+running: timeout
+nothing more: error 121
+ended: object 0
+"#;
+
 /// DLLs loaded at run time.
 #[test]
 fn loads() {

@@ -15,6 +15,7 @@
 )]
 
 pub mod cm;
+pub mod dbgk;
 pub mod ex;
 pub mod guarded;
 pub mod host;

@@ -109,4 +109,5 @@ fn process_exits(k: &mut Kernel, process: &ObRef<Process>) {
     k.ps.process_ended(process);
     event::ke_signal_forever(k, process.header.dispatcher());
     super::job::process_exits(k, process);
+    crate::dbgk::process_exits(process);
 }
