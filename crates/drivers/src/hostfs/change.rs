@@ -235,7 +235,7 @@ impl Tree {
             let at = self.layers.get(index).map(|layer| layer.at.clone()).unwrap_or_default();
             self.changes_in(index, b"", &at, &mut changes)?;
         }
-        let hidden: Vec<Path> = self.hidden.open().iter().cloned().collect();
+        let hidden = self.hidden.open().outermost();
         for path in hidden {
             // What was made again under a deleted name is in the list already, as added.
             if self.find(&path).is_err() {

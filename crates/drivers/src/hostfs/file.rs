@@ -186,6 +186,11 @@ impl OpenHostFile {
         if existing.is_directory() || (!existing.metadata.writable && !ignores) {
             return Err(STATUS_ACCESS_DENIED);
         }
+        let identity = (existing.metadata.device, existing.metadata.inode);
+        if mm::mapped(k, identity).image {
+            // A program that runs keeps its name.
+            return Err(STATUS_ACCESS_DENIED);
+        }
         let open = self.volume.fcbs.open().get(&join(&existing.path));
         if let Some(open) = open {
             if flags & FILE_RENAME_POSIX_SEMANTICS == 0 {

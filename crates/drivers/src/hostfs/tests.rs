@@ -377,8 +377,8 @@ fn copy_on_write_leaves_the_folder_alone() {
         .collect();
     let expected = [
         (ChangeKind::Modified, "\\Change"),
-        (ChangeKind::Deleted, "\\DIR"),
-        (ChangeKind::Deleted, "\\GONE"),
+        (ChangeKind::Deleted, "\\dir"),
+        (ChangeKind::Deleted, "\\gone"),
         (ChangeKind::Added, "\\moved"),
         (ChangeKind::Added, "\\moved\\a"),
         (ChangeKind::Added, "\\moved\\b"),
