@@ -9,6 +9,7 @@ use iced_x86::{Mnemonic, RflagsBits};
 use crate::case::{Ending, Mode, Outcome};
 use crate::generated::Generated;
 use crate::layout;
+use crate::trampoline::CONTROL;
 
 /// RFLAGS bits that are compared: all that user code can see but RF, which the two sides store differently in the
 /// state of a fault.
@@ -111,7 +112,7 @@ fn implementation_dependent(
     host: &Outcome,
     other: &Outcome,
 ) -> Option<&'static str> {
-    let page_fault = |ending| matches!(ending, Ending::Fault { vector: 14, .. });
+    let memory_fault = |ending| matches!(ending, Ending::Fault { vector: 12..=14, .. });
     let simd_fault = |ending| matches!(ending, Ending::Fault { vector: 19, .. });
     let (expected, got) = (host.ending(), other.ending());
     if host.state.mxcsr() & MISALIGNED_MODE != 0 {
@@ -123,14 +124,19 @@ fn implementation_dependent(
     {
         return Some("whether a comparison with an unmasked invalid operand sets the flags");
     }
-    if page_fault(expected) && page_fault(got) && has_mnemonic(made, &LARGE_OPERAND) {
-        return Some("which page of a large operand is touched first");
+    if memory_fault(expected) && memory_fault(got) && has_mnemonic(made, &LARGE_OPERAND) {
+        return Some("which end of a large operand is touched first");
     }
-    if page_fault(expected)
-        && page_fault(got)
+    if memory_fault(expected)
+        && memory_fault(got)
         && has_mnemonic(made, &[Mnemonic::Pusha, Mnemonic::Pushad, Mnemonic::Popa, Mnemonic::Popad])
     {
         return Some("how far PUSHA and POPA come before a fault");
+    }
+    if let Ending::Fault { vector: 14, address, .. } = got
+        && (CONTROL as u64..CONTROL as u64 + 0x2000).contains(&address)
+    {
+        return Some("the runner's own memory");
     }
     if let (Ending::Fault { vector: 13, .. }, Ending::Fault { vector: 14, address, .. }) =
         (expected, got)
@@ -145,7 +151,6 @@ fn implementation_dependent(
     {
         return Some("which exceptions of a dot product's other steps are told with #XM");
     }
-    let memory_fault = |ending| matches!(ending, Ending::Fault { vector: 12..=14, .. });
     if (memory_fault(expected) || memory_fault(got))
         && has_mnemonic(made, &[Mnemonic::Maskmovq, Mnemonic::Maskmovdqu])
     {

@@ -251,9 +251,10 @@ impl Generator {
             && bytes
                 .iter()
                 .take_while(|b| is_prefix(self.mode, **b))
-                .any(|b| matches!(b, 0x64 | 0x65))
+                .any(|b| matches!(b, 0x2E | 0x64 | 0x65))
         {
-            // FS and GS hold null selectors on the host.
+            // FS and GS hold null selectors on the host; and the emulator does not refuse stores through CS, which no
+            // program for flat segments makes.
             return None;
         }
         if is_near_branch(&instruction) {

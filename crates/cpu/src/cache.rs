@@ -113,12 +113,12 @@ impl Cache {
         &mut self,
         key: Key,
         page: u64,
-        ops: Vec<Op>,
-        links: Vec<Link>,
+        ops: Box<[Op]>,
+        links: Box<[Link]>,
         second: Option<Pfn>,
     ) -> u32 {
         self.ops += ops.len();
-        let block = Block { page, ops: ops.into(), links: links.into(), second, key };
+        let block = Block { page, ops, links, second, key };
         let index = match self.free.pop() {
             Some(index) if (index as usize) < self.blocks.len() => {
                 self.blocks[index as usize] = block;

@@ -11,6 +11,9 @@ pub(crate) const MXCSR_MASK: u32 = 0xFFFF;
 /// Bytes of the image that FXSAVE writes.
 pub(crate) const FXSAVE_WRITTEN: usize = 416;
 
+/// The same outside 64-bit code, which has eight XMM registers.
+pub(crate) const FXSAVE_WRITTEN_32: usize = 288;
+
 const MXCSR: usize = 24;
 const MXCSR_MASK_AT: usize = 28;
 const XMM: usize = 160;

@@ -3,7 +3,7 @@
 //! A hit needs the whole access within one page; page crossings, misses, stores to decoded code and faults go the slow
 //! way. Neighbours: [`crate::tlb`], [`guest_mem::walk`]. Source: Intel SDM volume 3A, chapter 4.
 
-use guest_mem::{Access, GuestRam, PAGE_SIZE, Pa, Pfn, Privilege, Va, walk};
+use guest_mem::{Access, GuestRam, PAGE_SIZE, Pa, Pfn, Privilege, Scalar, Va, walk};
 
 use crate::engine::{Exit, vector};
 use crate::flags::Int;
@@ -11,16 +11,11 @@ use crate::op::{Op, op_flag};
 use crate::processor::{Core, Step, Stop};
 
 /// A value that memory operands have.
-pub(crate) trait Cell: guest_mem_scalar::Scalar {
+pub(crate) trait Cell: Scalar {
+    /// Bytes of the value.
     const SIZE: u64;
     fn from_scratch(scratch: u128) -> Self;
     fn to_scratch(self) -> u128;
-}
-
-mod guest_mem_scalar {
-    /// The bound that [`guest_mem::GuestRam::load`] asks for, for our operand types.
-    pub trait Scalar: guest_mem::Scalar {}
-    impl<T: guest_mem::Scalar> Scalar for T {}
 }
 
 macro_rules! cell {
@@ -195,6 +190,7 @@ impl Core {
 
     /// Reads a short run of bytes (at most a page), which may cross a page.
     pub fn copy_out(&mut self, ram: &GuestRam, op: &Op, va: u64, into: &mut [u8]) -> Step {
+        self.check_end(op, va, into.len() as u64)?;
         let first = first_part(va, into.len());
         let from = self.translate(ram, op, va, Access::Read)?;
         let (head, tail) = into.split_at_mut(first);
@@ -210,6 +206,7 @@ impl Core {
 
     /// Writes a short run of bytes (at most a page), which may cross a page; all of it or nothing.
     pub fn copy_in(&mut self, ram: &GuestRam, op: &Op, va: u64, from: &[u8]) -> Step {
+        self.check_end(op, va, from.len() as u64)?;
         let first = first_part(va, from.len());
         let to = self.translate(ram, op, va, Access::Write)?;
         let (head, tail) = from.split_at(first);
@@ -248,6 +245,7 @@ impl Core {
         size: usize,
         access: Access,
     ) -> Step {
+        self.check_end(op, va, size as u64)?;
         let end = va.wrapping_add(size as u64 - 1);
         // A non-canonical operand is a protection fault, not a page fault, at either end.
         self.translate(ram, op, end, access).map(|_| ())
@@ -255,6 +253,7 @@ impl Core {
 
     /// Checks that a range of at most a page can be written.
     pub fn probe_write(&mut self, ram: &GuestRam, op: &Op, va: u64, size: u64) -> Step {
+        self.check_end(op, va, size)?;
         self.translate(ram, op, va, Access::Write)?;
         if tag_of(va, size) != Va(va).page().0 {
             self.translate(ram, op, va.wrapping_add(size - 1) & !(PAGE_SIZE - 1), Access::Write)?;
@@ -317,9 +316,7 @@ impl Core {
         }
         let va = Va(va);
         if !va.is_canonical() {
-            let stack = op.flags & op_flag::STACK != 0;
-            let vector = if stack { vector::STACK } else { vector::PROTECTION };
-            return Err(self.raise(op, vector, 0));
+            return Err(self.non_canonical(op));
         }
         match walk(ram, Pfn(self.cpu.cr3 >> 12), va, access, self.privilege()) {
             Ok(mapping) => {
@@ -334,6 +331,19 @@ impl Core {
                 Err(self.raise(op, vector::PAGE_FAULT, fault.error_code))
             }
         }
+    }
+
+    fn non_canonical(&mut self, op: &Op) -> Stop {
+        let stack = op.flags & op_flag::STACK != 0;
+        self.raise(op, if stack { vector::STACK } else { vector::PROTECTION }, 0)
+    }
+
+    /// Refuses an access that runs over the end of the canonical addresses, or in 32-bit code over the limit of the
+    /// flat segments, before its first page is looked at.
+    fn check_end(&mut self, op: &Op, va: u64, size: u64) -> Step {
+        let end = va.wrapping_add(size.saturating_sub(1));
+        let over_limit = (va ^ end) >> 32 != 0 && self.cpu.bitness() != 64;
+        if Va(end).is_canonical() && !over_limit { Ok(()) } else { Err(self.non_canonical(op)) }
     }
 
     /// Translates the address of an instruction byte.

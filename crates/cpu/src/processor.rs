@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use guest_mem::Va;
 use iced_x86::Instruction;
 
+use crate::decode::Scratch;
 use crate::engine::{Exit, vector};
 use crate::flags::Flags;
 use crate::fp::SimdOp;
@@ -123,6 +124,8 @@ pub(crate) struct Core {
     pub assist: Option<Op>,
     /// Instructions that are executed from their decoded form.
     pub decoded: Vec<Instruction>,
+    /// Memory for the block that is being decoded.
+    pub decoding: Scratch,
     /// Functions of vector operations.
     pub simd: Vec<SimdOp>,
 }
@@ -146,6 +149,7 @@ impl Core {
             assist: None,
             decoded: Vec::new(),
             simd: Vec::new(),
+            decoding: Scratch::default(),
         }
     }
 

@@ -458,3 +458,65 @@ fn decimal_adjustments_work_in_32_bit_code() {
     assert_eq!(run(&[0xD5, 10], 0x603, 0), (breakpoint, 63, 0));
     assert_eq!(run(&[0xD4, 0], 63, 0).0, fault(vector::DIVIDE));
 }
+
+/// A linear congruential generator: the same bytes in every run.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
+        self.0.rotate_left(23) ^ (self.0 >> 17)
+    }
+}
+
+/// No bytes, at any privilege or width, may panic the host.
+#[test]
+fn noise_never_panics() {
+    let rounds = std::env::var("NOISE_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3000);
+    let mut noise = Noise(7);
+    let mut m = Machine::new(&[]);
+    m.map(0x40_0000, Pte::WRITE | Pte::USER);
+    m.map(0x40_1000, Pte::WRITE | Pte::USER);
+    let cr3 = m.cpu.cr3;
+    let mut finished = 0;
+    for round in 0..rounds {
+        m.cpu = if round % 3 == 0 { CpuState::kernel_mode() } else { CpuState::user_mode() };
+        m.cpu.cr3 = cr3;
+        if round % 5 == 0 {
+            let width = if round % 2 == 0 { cpu::seg_attr::BIG } else { 0 };
+            m.cpu.seg[cpu::sreg::CS].attributes =
+                cpu::seg_attr::CODE32_USER & !cpu::seg_attr::BIG | width;
+        }
+        for register in &mut m.cpu.gpr {
+            *register = match noise.next() % 4 {
+                0 => noise.next(),
+                1 => DATA + noise.next() % 0x2000,
+                2 => noise.next() % 64,
+                _ => u64::MAX - noise.next() % 32,
+            };
+        }
+        m.cpu.gpr[reg::RSP] = STACK + noise.next() % 0x400;
+        m.cpu.rflags = 2 | (noise.next() & (flag::STATUS | flag::DF));
+        m.cpu.mxcsr = noise.next() as u32 & 0xFFFF;
+        m.cpu.rip = 0x40_0FC0 + noise.next() % 64;
+        let mut code: Vec<u8> = (0..128).map(|_| noise.next() as u8).collect();
+        // Two-byte opcodes and prefixes are rare in noise.
+        for _ in 0..12 {
+            let at = (noise.next() % 120) as usize;
+            let lead = [0x0F, 0x66, 0xF2, 0xF3, 0x48, 0xF0, 0x67, 0xC4];
+            code[at] = lead[(noise.next() % 8) as usize];
+        }
+        m.write(0x40_0FC0, &code);
+        for _ in 0..20 {
+            let exit = m.engine.run(&mut m.cpu, &m.ram, &Ticks, 2000);
+            finished += 1;
+            // Step over what faults.
+            if matches!(exit, Exit::Exception { .. }) {
+                m.cpu.rip = m.cpu.rip.wrapping_add(1);
+            }
+            m.cpu.cr3 = cr3;
+        }
+        assert_eq!(m.cpu.rflags & flag::RESERVED_1, flag::RESERVED_1);
+    }
+    assert_eq!(finished, 20 * rounds);
+}

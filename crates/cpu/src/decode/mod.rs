@@ -8,7 +8,9 @@ mod quiet;
 pub(crate) mod select;
 
 use guest_mem::{GuestRam, PAGE_SIZE, Pa, Pfn, Va};
-use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderError, DecoderOptions, Instruction, Mnemonic, OpKind, Register,
+};
 
 use crate::cache::{Link, NEVER};
 use crate::engine::Exit;
@@ -47,8 +49,8 @@ impl Mode {
 
 /// A decoded block, for [`crate::cache::Cache::insert`].
 pub(crate) struct Decoded {
-    pub ops: Vec<Op>,
-    pub links: Vec<Link>,
+    pub ops: Box<[Op]>,
+    pub links: Box<[Link]>,
     pub second: Option<Pfn>,
 }
 
@@ -66,17 +68,16 @@ pub(crate) fn decode(
     let bytes = buffer.get_mut(..length).unwrap_or_default();
     ram.read(pa, bytes);
     let mut builder = Builder {
+        scratch: std::mem::take(&mut core.decoding),
         core,
-        ops: Vec::new(),
-        links: Vec::new(),
         mode,
         page: Va(rip).page().0,
         retired: 0,
-        unseen: Vec::new(),
     };
     let mut decoder = Decoder::with_ip(mode.bitness, bytes, rip, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
     decoder.decode_out(&mut instruction);
+    correct(&mut instruction, bytes, rip);
     if instruction.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes {
         return decode_crossing(builder, ram, rip, bytes);
     }
@@ -88,6 +89,7 @@ pub(crate) fn decode(
         let more = decoder.can_decode() && Va(end).page().0 == builder.page;
         if more {
             decoder.decode_out(&mut next);
+            correct(&mut next, bytes, rip);
         }
         let next_ok =
             more && !(next.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes);
@@ -109,6 +111,7 @@ pub(crate) fn decode(
                     break;
                 }
                 decoder.decode_out(&mut instruction);
+                correct(&mut instruction, bytes, rip);
                 if instruction.is_invalid() && decoder.last_error() == DecoderError::NoMoreBytes {
                     builder.end(end);
                     break;
@@ -116,7 +119,7 @@ pub(crate) fn decode(
             }
         }
     }
-    Ok(Decoded { ops: builder.ops, links: builder.links, second: None })
+    Ok(builder.finish(None))
 }
 
 /// Decodes one instruction that runs over into the next page.
@@ -134,11 +137,37 @@ fn decode_crossing(
     ram.read(second, &mut more);
     let bytes = [start, &more].concat();
     let mut decoder = Decoder::with_ip(builder.mode.bitness, &bytes, rip, DecoderOptions::NONE);
-    let instruction = decoder.decode();
+    let mut instruction = decoder.decode();
+    correct(&mut instruction, &bytes, rip);
     if !matches!(builder.add(&instruction, None), Added::End) {
         builder.end(instruction.next_ip());
     }
-    Ok(Decoded { ops: builder.ops, links: builder.links, second: Some(second.pfn()) })
+    Ok(builder.finish(Some(second.pfn())))
+}
+
+/// Mends what iced reads differently from processors: with REX.B, `F3 90` is not PAUSE but an exchange with R8.
+fn correct(instruction: &mut Instruction, bytes: &[u8], start: u64) {
+    if instruction.code() != Code::Pause {
+        return;
+    }
+    let end = instruction.next_ip().wrapping_sub(start) as usize;
+    let Some([.., rex, _]) = bytes.get(..end) else { return };
+    if instruction.len() < 3 || rex & 0xF1 != 0x41 {
+        return;
+    }
+    let wide = rex & 8 != 0;
+    let at = end - instruction.len();
+    let narrow = bytes.get(at..end).unwrap_or_default().contains(&0x66);
+    let (code, r8, rax) = match (wide, narrow) {
+        (true, _) => (Code::Xchg_r64_RAX, Register::R8, Register::RAX),
+        (false, true) => (Code::Xchg_r16_AX, Register::R8W, Register::AX),
+        (false, false) => (Code::Xchg_r32_EAX, Register::R8D, Register::EAX),
+    };
+    instruction.set_code(code);
+    instruction.set_op0_kind(OpKind::Register);
+    instruction.set_op0_register(r8);
+    instruction.set_op1_kind(OpKind::Register);
+    instruction.set_op1_register(rax);
 }
 
 fn mark(core: &mut Core, ram: &GuestRam, pfn: Pfn) {
@@ -157,16 +186,22 @@ enum Added {
     End,
 }
 
-struct Builder<'a> {
-    core: &'a mut Core,
+/// The parts of a block in the making, kept from one block to the next for their capacity.
+#[derive(Default)]
+pub(crate) struct Scratch {
     ops: Vec<Op>,
     links: Vec<Link>,
+    /// Operations whose flags nobody has seen yet, and what may take their place if nobody will.
+    unseen: Vec<(usize, Quiet)>,
+}
+
+struct Builder<'a> {
+    core: &'a mut Core,
+    scratch: Scratch,
     mode: Mode,
     page: u64,
     /// Instructions so far.
     retired: usize,
-    /// Operations whose flags nobody has seen yet, and what may take their place if nobody will.
-    unseen: Vec<(usize, Quiet)>,
 }
 
 impl Builder<'_> {
@@ -182,8 +217,8 @@ impl Builder<'_> {
             self.retired += 2;
             op.stop = self.link(next.near_branch_target());
             self.note_flags(instruction, &op);
-            self.unseen.clear();
-            self.ops.push(op);
+            self.scratch.unseen.clear();
+            self.scratch.ops.push(op);
             return Added::Pair;
         }
         self.retired += 1;
@@ -194,7 +229,7 @@ impl Builder<'_> {
             Flow::Branch => op.stop = self.link(instruction.near_branch_target()),
             Flow::Jump => {
                 op.stop = self.link(instruction.near_branch_target());
-                self.ops.push(op);
+                self.scratch.ops.push(op);
                 return Added::End;
             }
             Flow::Indirect => op.stop = self.stop(StopKind::Indirect),
@@ -215,9 +250,9 @@ impl Builder<'_> {
         if matches!(flow, Flow::Next) {
             self.note_flags(instruction, &op);
         } else {
-            self.unseen.clear();
+            self.scratch.unseen.clear();
         }
-        self.ops.push(op);
+        self.scratch.ops.push(op);
         match flow {
             Flow::Indirect | Flow::Assist => Added::End,
             _ => Added::One,
@@ -228,18 +263,18 @@ impl Builder<'_> {
     fn note_flags(&mut self, instruction: &Instruction, op: &Op) {
         match quiet::effect(instruction) {
             Effect::None => return,
-            Effect::Sees => self.unseen.clear(),
+            Effect::Sees => self.scratch.unseen.clear(),
             Effect::Changes => {}
             Effect::Overwrites => {
-                for (index, quiet) in self.unseen.drain(..) {
-                    if let Some(op) = self.ops.get_mut(index) {
+                for (index, quiet) in self.scratch.unseen.drain(..) {
+                    if let Some(op) = self.scratch.ops.get_mut(index) {
                         (op.handler, op.imm) = (quiet.handler, quiet.imm);
                     }
                 }
             }
         }
         if let Some(quiet) = quiet::quiet(instruction, op) {
-            self.unseen.push((self.ops.len(), quiet));
+            self.scratch.unseen.push((self.scratch.ops.len(), quiet));
         }
     }
 
@@ -251,12 +286,24 @@ impl Builder<'_> {
         op.before = self.retired as u8;
         op.offset = Va(next).offset() as u16;
         op.stop = stop;
-        self.ops.push(op);
+        self.scratch.ops.push(op);
+    }
+
+    /// The block, in memory of its own size.
+    fn finish(mut self, second: Option<Pfn>) -> Decoded {
+        let Scratch { ops, links, unseen } = &mut self.scratch;
+        let decoded =
+            Decoded { ops: ops.as_slice().into(), links: links.as_slice().into(), second };
+        ops.clear();
+        links.clear();
+        unseen.clear();
+        self.core.decoding = self.scratch;
+        decoded
     }
 
     fn link(&mut self, target: u64) -> Stop {
-        let slot = self.links.len() as u8;
-        self.links.push(Link { target, epoch: NEVER, block: 0 });
+        let slot = self.scratch.links.len() as u8;
+        self.scratch.links.push(Link { target, epoch: NEVER, block: 0 });
         Stop::new(StopKind::Link, slot, self.retired as u8)
     }
 

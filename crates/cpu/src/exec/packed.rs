@@ -94,15 +94,16 @@ struct Mul;
 struct Div;
 struct Sqrt;
 
+// A product or quotient of the smallest normal magnitude may have been rounded up from a tiny one, which raises UE.
 scalar! {
     Add u32, f32: fp::addss, |a, b| a + b, |r, _, _| r.is_normal() || r == 0.0;
     Add u64, f64: fp::addsd, |a, b| a + b, |r, _, _| r.is_normal() || r == 0.0;
     Sub u32, f32: fp::subss, |a, b| a - b, |r, _, _| r.is_normal() || r == 0.0;
     Sub u64, f64: fp::subsd, |a, b| a - b, |r, _, _| r.is_normal() || r == 0.0;
-    Mul u32, f32: fp::mulss, |a, b| a * b, |r, a, b| r.is_normal() || a == 0.0 || b == 0.0;
-    Mul u64, f64: fp::mulsd, |a, b| a * b, |r, a, b| r.is_normal() || a == 0.0 || b == 0.0;
-    Div u32, f32: fp::divss, |a, b| a / b, |r, _, _| r.is_normal();
-    Div u64, f64: fp::divsd, |a, b| a / b, |r, _, _| r.is_normal();
+    Mul u32, f32: fp::mulss, |a, b| a * b, |r, a, b| r.abs() > f32::MIN_POSITIVE && r.is_finite() || a == 0.0 || b == 0.0;
+    Mul u64, f64: fp::mulsd, |a, b| a * b, |r, a, b| r.abs() > f64::MIN_POSITIVE && r.is_finite() || a == 0.0 || b == 0.0;
+    Div u32, f32: fp::divss, |a, b| a / b, |r, _, _| r.abs() > f32::MIN_POSITIVE && r.is_finite();
+    Div u64, f64: fp::divsd, |a, b| a / b, |r, _, _| r.abs() > f64::MIN_POSITIVE && r.is_finite();
 }
 
 impl Scalar<u64> for Sqrt {

@@ -175,12 +175,12 @@ pub(crate) fn double<T: Int>(
     } else {
         (u128::from(from.zx()) << T::BITS) | u128::from(value.zx())
     };
-    // Counts beyond 16 in the 16-bit form are undefined; hardware goes on with the first operand's bits.
+    // Counts beyond 16 in the 16-bit form are undefined; observed (Zen 5): the second operand's bits once more.
     let pair = if T::BITS == 16 {
         if left {
-            (pair << 16) | u128::from(value.zx())
+            (pair << 16) | u128::from(from.zx())
         } else {
-            pair | (u128::from(value.zx()) << 32)
+            pair | (u128::from(from.zx()) << 32)
         }
     } else {
         pair

@@ -293,7 +293,7 @@ fn integer(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
             }
             Ok(())
         }
-        Mnemonic::Clflush | Mnemonic::Clflushopt => {
+        Mnemonic::Clflush => {
             // It is checked like a byte load.
             let va = EaAny::ea(core, op);
             core.load::<u8>(ram, op, va).map(|_| ())
@@ -552,7 +552,7 @@ fn enter(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction) -> Step {
         let end = core.regs[4].wrapping_sub(bytes);
         // The manual has the new top of stack checked like a write.
         let mask = stack_mask(core);
-        core.probe_write(ram, op, end & mask, 1)?;
+        core.probe_write(ram, op, end & mask, size)?;
         set_stack(core, end);
         if size == 2 {
             set_reg(core, 5, frame as u16)

@@ -14,7 +14,7 @@ use super::slow::{
 use crate::decode::{Mode, select};
 use crate::engine::{Clock, Exit, vector};
 use crate::flags::Int;
-use crate::fxsave::FXSAVE_WRITTEN;
+use crate::fxsave::{FXSAVE_WRITTEN, FXSAVE_WRITTEN_32};
 use crate::op::{Ea, EaAny, Exec, Op, op_flag};
 use crate::processor::{Core, FS_BASE, GS_BASE, Step, Stop};
 use crate::state::{Segment, flag, seg_attr, selector, sreg};
@@ -168,9 +168,11 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
             let va = EaAny::ea(core, op);
             image_alignment(core, op, va)?;
             core.touch_end(ram, op, va, 512, Access::Write)?;
+            let long = core.cpu.bitness() == 64;
             let image = core.cpu.fxsave(i.mnemonic() == Mnemonic::Fxsave64);
             // The rest of the image is the program's own.
-            core.copy_in(ram, op, va, image.get(..FXSAVE_WRITTEN).unwrap_or_default())
+            let written = if long { FXSAVE_WRITTEN } else { FXSAVE_WRITTEN_32 };
+            core.copy_in(ram, op, va, image.get(..written).unwrap_or_default())
         }
         Mnemonic::Fxrstor | Mnemonic::Fxrstor64 => {
             let va = EaAny::ea(core, op);
@@ -178,7 +180,11 @@ pub(crate) fn in_block(core: &mut Core, op: &Op, ram: &GuestRam, i: &Instruction
             core.touch_end(ram, op, va, 512, Access::Read)?;
             let mut image = [0u8; 512];
             core.copy_out(ram, op, va, &mut image)?;
+            let before = core.cpu.xmm;
             if core.cpu.fxrstor(&image, i.mnemonic() == Mnemonic::Fxrstor64) {
+                if core.cpu.bitness() != 64 {
+                    core.cpu.xmm[8..].copy_from_slice(&before[8..]);
+                }
                 Ok(())
             } else {
                 Err(core.protection(op))

@@ -28,6 +28,7 @@ pub fn tick(k: &mut Kernel) {
         k.ex.next_balance = now + sched::STARVED;
         sched::relieve_starved(k);
     }
+    crate::ps::job::check_times(k);
     let Some(page) = k.mm.shared_data else { return };
     let system_time = k.system_time() as u64;
     // Readers compare High1Time with High2Time, so these are written last and first.

@@ -33,7 +33,6 @@ pub struct IoCompletion {
 }
 
 impl ObjectBody for IoCompletion {
-    const DISPATCHER: Option<u64> = Some(0);
     const TYPE: &'static TypeInfo = &TypeInfo {
         name: "IoCompletion",
         access: AccessMap {
@@ -44,6 +43,7 @@ impl ObjectBody for IoCompletion {
         },
         body_size: 0x40,
     };
+    const DISPATCHER: Option<u64> = Some(0);
 }
 
 impl IoCompletion {

@@ -23,11 +23,13 @@ mod file;
 #[cfg(test)]
 mod garbage;
 mod info;
+mod job;
 mod key;
 mod keyed;
 mod locale;
 mod machine;
 mod memory;
+mod memory_access;
 mod memory_query;
 mod nls;
 mod object;

@@ -9,8 +9,8 @@ use zerocopy::IntoBytes;
 use crate::Kernel;
 use crate::ex::clock::uptime;
 use crate::ps::Process;
+use crate::ps::cpu_time;
 use crate::svc::info::Reply;
-use crate::svc::thread::cpu_time;
 use crate::svc::{Handle, ServiceCx};
 
 /// `PROCESSOR_ARCHITECTURE_AMD64`.
