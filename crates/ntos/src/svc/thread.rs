@@ -70,8 +70,79 @@ const PS_ATTRIBUTE_CLIENT_ID: u64 = 0x1_0003;
 /// `PsAttributeTebAddress`.
 const PS_ATTRIBUTE_TEB_ADDRESS: u64 = 0x1_0004;
 
+/// A `PPS_ATTRIBUTE_LIST` argument; null is an empty list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttributeList(Va);
+
+/// Numbers of attributes, without the bits that say how they are passed.
+const ATTRIBUTE_NAMES: &[&str] = &[
+    "ParentProcess",
+    "DebugObject",
+    "Token",
+    "ClientId",
+    "TebAddress",
+    "ImageName",
+    "ImageInfo",
+    "MemoryReserve",
+    "PriorityClass",
+    "ErrorMode",
+    "StdHandleInfo",
+    "HandleList",
+    "GroupAffinity",
+    "PreferredNode",
+    "IdealProcessor",
+    "UmsThread",
+    "MitigationOptions",
+    "ProtectionLevel",
+    "SecureProcess",
+    "JobList",
+];
+
+impl super::Arg for AttributeList {
+    fn decode(cursor: &mut super::ArgCursor<'_>) -> Self {
+        AttributeList(Va(cursor.next_raw()))
+    }
+
+    fn describe(&self, name: &'static str, trace: &mut super::ArgTrace<'_, '_>) {
+        trace.input(name, |cx| {
+            let list = read_attributes(cx, *self).unwrap_or_default();
+            let texts: Vec<String> = list.iter().map(|entry| show_attribute(cx, entry)).collect();
+            format!("{{{}}}", texts.join(", "))
+        });
+    }
+}
+
+fn show_attribute(cx: &mut ServiceCx<'_>, entry: &PS_ATTRIBUTE) -> String {
+    let number = (entry.attribute & 0xFFFF) as usize;
+    let name = ATTRIBUTE_NAMES.get(number).copied().unwrap_or("?");
+    let at = Va(entry.value);
+    let (size, words) = (entry.size as usize, (entry.size / 8).min(16));
+    match name {
+        "ImageName" => {
+            let bytes = cx.read_vec(at, size).unwrap_or_default();
+            let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+            format!("{name} {:?}", String::from_utf16_lossy(&units.collect::<Vec<_>>()))
+        }
+        "ParentProcess" | "DebugObject" | "Token" => {
+            format!("{name} {}", cx.show_handle(Handle(entry.value)))
+        }
+        "HandleList" | "JobList" => {
+            let shown = (0..words).map(|index| {
+                let handle = cx.read(Va(at.0.wrapping_add(index * 8))).unwrap_or_default();
+                cx.show_handle(Handle(handle))
+            });
+            format!("{name} [{}]", shown.collect::<Vec<_>>().join(", "))
+        }
+        "?" => format!("{:#x}", entry.attribute),
+        _ => name.to_owned(),
+    }
+}
+
 /// Reads a `PS_ATTRIBUTE_LIST`.
-pub(super) fn read_attributes(cx: &mut ServiceCx<'_>, list: Va) -> NtResult<Vec<PS_ATTRIBUTE>> {
+pub(super) fn read_attributes(
+    cx: &mut ServiceCx<'_>,
+    AttributeList(list): AttributeList,
+) -> NtResult<Vec<PS_ATTRIBUTE>> {
     if list.0 == 0 {
         return Ok(Vec::new());
     }
@@ -129,7 +200,7 @@ fn nt_create_thread_ex(
     _zero_bits: u64,
     stack_size: u64,
     maximum_stack_size: u64,
-    attribute_list: Va,
+    attribute_list: AttributeList,
 ) -> NtResult {
     let attributes = cx.capture_attributes(object_attributes)?;
     let list = read_attributes(cx, attribute_list)?;
