@@ -271,6 +271,123 @@ ping-pong: object 0
 counter: about 20 ms
 "#;
 
+/// Names, handles, duplicates, queries, directories and links of the namespace, global atoms.
+#[test]
+fn objects() {
+    let scratch = Scratch::new();
+    let outcome = Run::program(build("objects")).within(&scratch).go();
+    outcome.prints(OBJECTS).exits(0).quietly();
+}
+
+const OBJECTS: &str = r#"create again: it exists
+the same event: object 0
+still set, so manual: object 0
+a mutex of that name: error 6
+another case: error 2
+open: ok
+set without the right: error 5
+wait with the right: object 0
+one handle left: ok
+none left: error 2
+global: ok
+local: ok
+a backslash: error 3
+duplicate: ok
+set the copy: error 5
+set the original: ok
+wait for the copy: object 0
+inherited: yes
+protected: yes
+close: ok
+close again: error 6
+move: ok
+the source: error 6
+the copy: ok
+no such handle: error 6
+my thread: the same
+it runs: timeout
+a pseudo handle: ok
+name: 00000000
+it ends with: nten-query
+little room: 80000005
+no room: c0000004
+type: 00000000
+it is: Event
+facts: 00000000
+handles 2, access 1f0003
+wrong length: c0000004
+unknown class: c0000003
+compare: 00000000
+compare: c00001ac
+file: 00000000
+it is: File
+final path: ok
+it ends with: objects.tmp
+directory: 00000000
+event: 00000000
+event: 00000000
+taken: c0000035
+open if: 40000000
+other case: c0000034
+any case: 00000000
+link: 00000000
+list: 00000000
+  Link is a SymbolicLink
+  Second is a Event
+2 entries, then 8000001a
+through the link: 00000000
+target: 00000000 \BaseNamedObjects\nten-dir
+not a directory: c0000024
+wrong type: c0000024
+missing: c000003a
+relative without a root: c000003b
+atom: a string
+found: the same
+name: 11 Nten poodle
+integer: 77
+its name: 3 #77
+deleted: error 2
+"#;
+
+/// What the system says of its processors, memory, time, processes and handles.
+#[test]
+fn system() {
+    let outcome = Run::program(build("system")).go();
+    outcome.prints(SYSTEM).exits(0).quietly();
+}
+
+const SYSTEM: &str = r#"page 4096, granularity 65536
+architecture 9, mask good
+addresses 0000000000010000
+to 00007ffffffeffff
+affinity: good
+current: good
+relations, no room: error 122
+relations: ok
+groups 1, 1
+processors: good
+memory: ok
+physical: good
+virtual: good
+load: good
+slept: good
+ticks: good
+date: good
+precise: good
+zone: good
+system times: ok
+idle in kernel: good
+this process has 1 thread, listed 1
+it is enumerated
+small: c0000004
+handles: 00000000
+the event's access: 1f0003
+ids: good
+range: 00000000
+next: 00000000
+apart: good
+"#;
+
 /// Completion ports and the thread pool.
 #[test]
 fn iocp() {

@@ -7,7 +7,7 @@
 use abi::NtResult;
 use abi::context::{CONTEXT, CONTEXT_ALL};
 use abi::ob::OBJ_INHERIT;
-use abi::ps::{USER_SHARED_DATA, params as params_field, peb, teb};
+use abi::ps::{peb, teb};
 use abi::status_table::*;
 use cpu::{CpuState, reg, sreg};
 use guest_mem::Va;
@@ -250,7 +250,6 @@ fn fill(
     let block = parameters.to_block(Va(0));
     let params_base = allocate(k, process, block.len() as u64, abi::mm::PAGE_READWRITE)?;
     mm::copy_to(k, process, params_base, &parameters.to_block(params_base))?;
-    debug_assert_eq!(params_field::LENGTH, 4);
 
     let peb_base = allocate(k, process, peb::BLOCK, abi::mm::PAGE_READWRITE)?;
     let at = |offset: u64| peb_base.0 + offset;
@@ -277,7 +276,6 @@ fn fill(
     put(k, process, at(peb::IMAGE_SUBSYSTEM_MINOR), u32::from(minor))?;
     put(k, process, at(peb::SESSION_ID), session)?;
     put(k, process, at(peb::DEBUG_OPTIONS), LOADER_ERRORS)?;
-    debug_assert_ne!(USER_SHARED_DATA, 0);
     Ok(())
 }
 

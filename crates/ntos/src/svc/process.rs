@@ -90,9 +90,7 @@ fn nt_open_process(
         cx.k.ps.process(id.UniqueProcess).ok_or(STATUS_INVALID_PARAMETER)?
     };
     process_handle.probe(cx)?;
-    let handle = cx.open_handle(&process, desired_access.0, attributes.flags)?;
-    process_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(process_handle, &process, desired_access.0, attributes.flags)
 }
 
 /// Opens the process that follows another one, in order of creation; a null handle asks for the first.

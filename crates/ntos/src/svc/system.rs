@@ -300,7 +300,7 @@ fn basic_information(cx: &ServiceCx<'_>) -> SYSTEM_BASIC_INFORMATION {
         HighestPhysicalPageNumber: pages.saturating_sub(1),
         AllocationGranularity: 0x1_0000,
         MinimumUserModeAddress: 0x1_0000,
-        MaximumUserModeAddress: USER_END - 0x1_0001,
+        MaximumUserModeAddress: USER_END - 1,
         ActiveProcessorsAffinityMask: 1,
         NumberOfProcessors: 1,
         ..Default::default()

@@ -216,8 +216,7 @@ fn nt_create_thread_ex(
     let thread = create::create_thread(cx.k, &process, &request)?;
     thread.state.open().hide_from_debugger = create_flags.0 & 4 != 0;
     let flags = attributes.map(|a| a.flags).unwrap_or_default();
-    let handle = cx.open_handle(&thread, desired_access.0, flags)?;
-    thread_handle.write(cx, &HandleValue(handle))?;
+    cx.give_handle(thread_handle, &thread, desired_access.0, flags)?;
     answer_attributes(cx, &list, &thread)?;
     if create_flags.0 & 1 != 0 {
         thread.sched.open().suspended = 1;
@@ -278,9 +277,7 @@ fn nt_open_thread(
         return Err(STATUS_INVALID_CID);
     }
     thread_handle.probe(cx)?;
-    let handle = cx.open_handle(&thread, desired_access.0, attributes.flags)?;
-    thread_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(thread_handle, &thread, desired_access.0, attributes.flags)
 }
 
 /// Opens the thread that follows another one in a process, in order of creation.
@@ -303,9 +300,7 @@ fn nt_get_next_thread(
     let threads = process.state.open().threads.clone();
     let next = threads.iter().find(|thread| after.as_ref().is_none_or(|a| thread.tid > a.tid));
     let next = next.ok_or(STATUS_NO_MORE_ENTRIES)?;
-    let handle = cx.open_handle(next, desired_access.0, handle_attributes)?;
-    new_thread_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(new_thread_handle, next, desired_access.0, handle_attributes)
 }
 
 /// Suspends a thread; its previous suspend count is returned.
