@@ -682,6 +682,8 @@ in both: 1 1
 a job with others in it: error 5
 ended from above: 66
 ended with the last handle: 0
+its own job: 8
+  13 processes, 0 active, 1 terminated
 time limit: ok
 out of time: 1816
 limits: 2, 144 bytes
