@@ -193,6 +193,16 @@ int main(int argc, char **argv)
     say("time limit: %s", outcome(SetInformationJobObject(job, JobObjectBasicLimitInformation, &basic, sizeof basic)));
     say("out of time: %lu", end(spawn_in(job, "spin")));
 
+    basic.LimitFlags = JOB_OBJECT_LIMIT_PRIORITY_CLASS;
+    basic.PriorityClass = BELOW_NORMAL_PRIORITY_CLASS;
+    say("priority: %s", outcome(SetInformationJobObject(job, JobObjectBasicLimitInformation, &basic, sizeof basic)));
+    first = spawn_in(job, "wait");
+    say("prescribed: %lx", GetPriorityClass(first));
+    say("changed: %s", outcome(SetPriorityClass(first, HIGH_PRIORITY_CLASS)));
+    say("still: %lx", GetPriorityClass(first));
+    TerminateJobObject(job, 0);
+    end(first);
+
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits;
     DWORD length;
     QueryInformationJobObject(job, JobObjectExtendedLimitInformation, &limits, sizeof limits, &length);

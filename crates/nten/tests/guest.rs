@@ -686,7 +686,11 @@ its own job: 8
   13 processes, 0 active, 1 terminated
 time limit: ok
 out of time: 1816
-limits: 2, 144 bytes
+priority: ok
+prescribed: 4000
+changed: ok
+still: 4000
+limits: 20, 144 bytes
 short buffer: error 24
 an ended process: error 5
 not a job: error 6
@@ -819,6 +823,25 @@ debugged: 0
 running: timeout
 nothing more: error 121
 ended: object 0
+"#;
+
+/// Priority classes and thread priorities, and that they matter.
+#[test]
+fn priority() {
+    let outcome = Run::program(build("priority")).go();
+    outcome.prints(PRIORITY).exits(0).quietly();
+}
+
+const PRIORITY: &str = r#"set 15: ok, is 15
+set 2: ok, is 2
+set -2: ok, is -2
+set -15: ok, is -15
+set 0: ok, is 0
+set 7: error 87
+class 40: ok, is 40, thread 0
+class 80: ok, is 80, thread 0
+class 20: ok, is 20, thread 0
+order: 3 1 2
 "#;
 
 /// DLLs loaded at run time.

@@ -374,6 +374,34 @@ pub fn base_priority(class: u8) -> i32 {
     }
 }
 
+/// The base priority of a thread: its process's with the thread's increment, of which ±15 means the very end.
+pub fn thread_base_priority(class: u8, increment: i32) -> i32 {
+    let (lowest, highest) = if class == REALTIME_CLASS { (16, 31) } else { (1, 15) };
+    match increment {
+        15.. => highest,
+        ..=-15 => lowest,
+        _ => (base_priority(class) + increment).clamp(lowest, highest),
+    }
+}
+
+/// `PROCESS_PRIORITY_CLASS_REALTIME`.
+pub const REALTIME_CLASS: u8 = 4;
+
+/// Changes the priority class of a process, and with it the priorities of its threads.
+pub fn set_priority_class(process: &Process, class: u8) {
+    let threads = {
+        let mut state = process.state.open();
+        state.priority_class = class;
+        state.threads.clone()
+    };
+    for thread in &threads {
+        let increment = thread.state.open().priority_increment;
+        let base = thread_base_priority(class, increment);
+        let mut sched = thread.sched.open();
+        (sched.base_priority, sched.priority) = (base, base);
+    }
+}
+
 fn write_teb(
     k: &mut Kernel,
     process: &ObRef<Process>,

@@ -259,9 +259,31 @@ pub fn set_limits(k: &mut Kernel, job: &ObRef<Job>, limits: JOBOBJECT_EXTENDED_L
 /// Gives a process what a job prescribes: the priority class.
 fn apply_limits(job: &Job, process: &Process) {
     let limits = job.state.open().limits.BasicLimitInformation;
-    if limits.LimitFlags & JOB_OBJECT_LIMIT_PRIORITY_CLASS != 0 {
-        process.state.open().priority_class = limits.PriorityClass as u8;
+    if limits.LimitFlags & JOB_OBJECT_LIMIT_PRIORITY_CLASS != 0
+        && let Some(class) = priority_class(limits.PriorityClass)
+    {
+        super::create::set_priority_class(process, class);
     }
+}
+
+/// The priority class of a limit: NT's number, or the Win32 constant, which the userland hands on as it is.
+pub fn priority_class(limit: u32) -> Option<u8> {
+    match limit {
+        1..=6 => Some(limit as u8),
+        0x40 => Some(1),
+        0x20 => Some(2),
+        0x80 => Some(3),
+        0x100 => Some(4),
+        0x4000 => Some(5),
+        0x8000 => Some(6),
+        _ => None,
+    }
+}
+
+/// True if a job of the process prescribes its priority class: changing it succeeds without effect.
+pub fn fixes_priority(process: &Process) -> bool {
+    let jobs = job_of(process).map(|job| chain(&job)).unwrap_or_default();
+    jobs.iter().any(|job| has(job, JOB_OBJECT_LIMIT_PRIORITY_CLASS))
 }
 
 /// Associates a completion port; it hears of every process that is in the job.

@@ -337,7 +337,9 @@ fn nt_set_information_process(
             if !(1..=6).contains(&class) {
                 return Err(STATUS_INVALID_PARAMETER);
             }
-            process.state.open().priority_class = class;
+            if !job::fixes_priority(&process) {
+                create::set_priority_class(&process, class);
+            }
         }
         C::ProcessAffinityMask => {
             need(8)?;

@@ -482,19 +482,20 @@ fn nt_query_information_thread(
     let over = thread.sched.open().state == sched::ThreadState::Terminated;
     match thread_information_class.0 {
         C::ThreadBasicInformation => {
-            let (priority, base_priority) = {
-                let sched = thread.sched.open();
-                (sched.priority, sched.base_priority)
+            let (increment, ended) = {
+                let state = thread.state.open();
+                (state.priority_increment, state.exit_status.filter(|_| over))
             };
-            let ended = thread.state.open().exit_status.filter(|_| over);
             let value = THREAD_BASIC_INFORMATION {
                 exit_status: ended.unwrap_or(STILL_ACTIVE).0,
                 _pad: 0,
                 teb: thread.teb.0,
                 client_id: client_id(&thread),
                 affinity: 1,
-                priority,
-                base_priority: base_priority - 8,
+                // DEVIATION: NT answers the present priority; the userland's GetThreadPriority takes the increment from
+                // here, Windows's own from the other field.
+                priority: increment,
+                base_priority: increment,
             };
             reply.exact(cx, &value)
         }
@@ -569,13 +570,17 @@ fn nt_set_information_thread(
         C::ThreadBasePriority => {
             need(4)?;
             let increment = cx.read::<i32>(thread_information)?;
-            // The time-critical and idle increments saturate; the others are ±2.
-            let base = match increment {
+            let class = thread.process.state.open().priority_class;
+            // The time-critical and idle increments saturate; the others are ±2, more for real-time threads.
+            let increment = match increment {
                 15 | 16 => 15,
-                -15 | -16 => 1,
-                -2..=2 => 8 + increment,
+                -15 | -16 => -15,
+                -2..=2 => increment,
+                -7..=6 if class == create::REALTIME_CLASS => increment,
                 _ => return Err(STATUS_INVALID_PARAMETER),
             };
+            thread.state.open().priority_increment = increment;
+            let base = create::thread_base_priority(class, increment);
             let mut sched = thread.sched.open();
             sched.base_priority = base;
             sched.priority = base;
