@@ -95,7 +95,9 @@ const UNMASKED_INVALID: u16 = 0x81;
 const STATUS_FLAGS: u64 = 0x8D5;
 
 /// Instructions with an operand so large that models differ in which byte they touch first.
-const LARGE_OPERAND: [Mnemonic; 8] = [
+const LARGE_OPERAND: [Mnemonic; 10] = [
+    Mnemonic::Fbld,
+    Mnemonic::Fbstp,
     Mnemonic::Fnstenv,
     Mnemonic::Fldenv,
     Mnemonic::Fnsave,
@@ -146,7 +148,7 @@ fn implementation_dependent(
     }
     if simd_fault(expected)
         && simd_fault(got)
-        && (host.state.mxcsr() ^ other.state.mxcsr()) & !0x30 == 0
+        && (host.state.mxcsr() ^ other.state.mxcsr()) & !0x38 == 0
         && has_mnemonic(made, &[Mnemonic::Dpps, Mnemonic::Dppd])
     {
         return Some("which exceptions of a dot product's other steps are told with #XM");

@@ -39,7 +39,9 @@ pub use backing::FileBacking;
 pub use cache::{check_resize, file_resized, file_written, flush_file, mapped, overlay_read};
 pub use copy::{copy_from, copy_prefix, copy_to, probe_write};
 pub use fault::resolve_fault;
-pub use life::{allocate, allocate_stack, free, free_thread_memory, new_address_space, protect, rundown, usage};
+pub use life::{
+    allocate, allocate_stack, free, free_thread_memory, new_address_space, protect, rundown, usage,
+};
 pub use pe::ImageInfo;
 pub use protect::Protection;
 pub use query::{describe_address, userland_handle};
