@@ -11,6 +11,7 @@ pub mod cm;
 pub mod context;
 pub mod ex;
 pub mod io;
+pub mod job;
 pub mod ke;
 pub mod mm;
 pub mod ob;

@@ -11,7 +11,7 @@ use abi::io::*;
 use abi::ob::OBJ_INHERIT;
 use abi::status_table::*;
 use ntos::Kernel;
-use ntos::host::files::status_of;
+use ntos::host::files::{HostFile, status_of};
 use ntos::host::{Stream, StreamKind};
 use ntos::io::device::{Created, Device, Driver, FILE_ACCESS, OpenFile, add_device};
 use ntos::io::file::create_object;
@@ -30,6 +30,9 @@ struct Streams;
 struct StreamFile {
     stream: Stream,
     kind: StreamKind,
+    /// What it is redirected to. Input is read at the file's position, as programs that seek in it expect; output goes
+    /// through the stream, whose position other streams may share.
+    content: Option<Arc<dyn HostFile>>,
 }
 
 /// Opens a standard stream: a synchronous file object to enter in the first process's handle table.
@@ -41,8 +44,11 @@ pub fn open(k: &mut Kernel, stream: Stream) -> NtResult<ObRef<FileObject>> {
         StreamKind::Null => FILE_DEVICE_NULL,
     };
     let device = add_device(k, "", device_type, 0, Arc::new(Streams))?;
-    let file = Box::new(StreamFile { stream, kind });
-    create_object(k, &device, file, FILE_SYNCHRONOUS_IO_NONALERT)
+    let (content, position) = k.host.stream_file(stream).unzip();
+    let file = Box::new(StreamFile { stream, kind, content });
+    let file = create_object(k, &device, file, FILE_SYNCHRONOUS_IO_NONALERT)?;
+    file.moved_to(position.unwrap_or_default());
+    Ok(file)
 }
 
 /// Opens a standard stream in a handle table: the handle is inherited by child processes.
@@ -79,14 +85,27 @@ impl OpenFile for StreamFile {
         })
     }
 
+    fn is_seekable(&self) -> bool {
+        self.stream == Stream::Input && self.content.is_some()
+    }
+
     fn read(&self, k: &mut Kernel, irp: &Arc<Irp>) -> IoResult {
-        let Request::Read { buffer, .. } = &irp.request else {
+        let Request::Read { buffer, offset, .. } = &irp.request else {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         };
         if buffer.len == 0 {
             return Outcome::ok(0);
         }
         let mut bytes = vec![0; buffer.len.min(PIECE)];
+        if let Some(content) = &self.content {
+            let count = content.read_at(*offset, &mut bytes).map_err(|error| status_of(&error))?;
+            if count == 0 {
+                return Err(STATUS_END_OF_FILE);
+            }
+            buffer.write(k, 0, bytes.get(..count).unwrap_or_default())?;
+            irp.file.moved_to(offset.saturating_add(count as u64));
+            return Outcome::ok(count as u64);
+        }
         match k.host.stream_read(self.stream, &mut bytes) {
             Ok(Some(0)) if self.kind == StreamKind::Pipe => Err(STATUS_PIPE_BROKEN),
             Ok(Some(0)) => Err(STATUS_END_OF_FILE),
@@ -115,6 +134,8 @@ impl OpenFile for StreamFile {
             k.host.stream_write(self.stream, part).map_err(|error| status_of(&error))?;
             done += count;
         }
+        let position = irp.file.state.open().position.max(0) as u64;
+        irp.file.moved_to(position.saturating_add(done as u64));
         Outcome::ok(done as u64)
     }
 
@@ -127,6 +148,19 @@ impl OpenFile for StreamFile {
     }
 
     fn facts(&self, _k: &mut Kernel) -> NtResult<FileFacts> {
-        Ok(FileFacts { attributes: FILE_ATTRIBUTE_NORMAL, links: 1, ..FileFacts::default() })
+        let attributes = FILE_ATTRIBUTE_NORMAL;
+        let facts = FileFacts { attributes, links: 1, ..FileFacts::default() };
+        let Some(content) = &self.content else { return Ok(facts) };
+        let metadata = content.metadata().map_err(|error| status_of(&error))?;
+        Ok(FileFacts {
+            created: metadata.created,
+            accessed: metadata.accessed,
+            modified: metadata.modified,
+            changed: metadata.changed,
+            size: metadata.size,
+            allocated: metadata.allocated,
+            id: metadata.inode,
+            ..facts
+        })
     }
 }

@@ -6,7 +6,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Statx, StatxFlags, fstat, openat, openat2,
+    readlinkat, statx,
+};
 use rustix::io::{Errno, Result};
 
 /// Links followed before a path counts as a loop, as Linux counts.
@@ -44,6 +47,16 @@ impl Root {
             }
         }
         self.open_by_steps(path, flags, mode)
+    }
+
+    /// Facts about one name in the folder, or with the empty name about the folder. A link is not followed.
+    pub(crate) fn stat(&self, name: &[u8], wanted: StatxFlags) -> Result<Statx> {
+        debug_assert!(!name.contains(&b'/'));
+        if name == b".." {
+            return Err(Errno::XDEV);
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+        statx(&self.folder, name, flags, wanted)
     }
 
     /// The folder that holds the last component of a path, and that component.

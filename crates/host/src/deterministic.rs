@@ -7,7 +7,7 @@ use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ntos::host::files::VolumeSpec;
+use ntos::host::files::{HostFile, VolumeSpec};
 use ntos::host::{Host, HostEvent, Stream, StreamKind};
 use parking_lot::Mutex;
 
@@ -80,6 +80,10 @@ impl Host for DeterministicHost {
 
     fn stream_kind(&self, stream: Stream) -> StreamKind {
         self.inner.stream_kind(stream)
+    }
+
+    fn stream_file(&self, stream: Stream) -> Option<(Arc<dyn HostFile>, u64)> {
+        self.inner.stream_file(stream)
     }
 
     fn stream_read(&self, stream: Stream, into: &mut [u8]) -> Result<Option<usize>> {

@@ -121,6 +121,13 @@ impl HostFolder for LinuxFolder {
     }
 
     fn metadata(&self, path: &[u8]) -> Result<HostMetadata> {
+        // One name in the root itself, if it is no link, needs no walk: this is where programs and DLLs lie.
+        if !path.contains(&b'/') {
+            let metadata = self.root.stat(path, wanted()).map(|stat| metadata_of(&stat))?;
+            if metadata.kind != HostKind::Link {
+                return Ok(metadata);
+            }
+        }
         Ok(metadata_at(self.at(path, OFlags::PATH)?)?)
     }
 
@@ -271,8 +278,15 @@ impl HostFolder for LinuxFolder {
 }
 
 /// An open regular file.
-struct LinuxFile {
+pub(crate) struct LinuxFile {
     file: OwnedFd,
+}
+
+impl LinuxFile {
+    /// Wraps a descriptor of a regular file.
+    pub(crate) fn new(file: OwnedFd) -> Self {
+        LinuxFile { file }
+    }
 }
 
 impl HostFile for LinuxFile {

@@ -4,7 +4,7 @@ use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ntos::host::files::VolumeSpec;
+use ntos::host::files::{HostFile, VolumeSpec};
 use ntos::host::{Host, HostEvent, Stream, StreamKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -77,6 +77,10 @@ impl Host for LinuxHost {
 
     fn stream_kind(&self, stream: Stream) -> StreamKind {
         streams::kind(stream)
+    }
+
+    fn stream_file(&self, stream: Stream) -> Option<(Arc<dyn HostFile>, u64)> {
+        streams::file(stream)
     }
 
     fn stream_read(&self, stream: Stream, into: &mut [u8]) -> Result<Option<usize>> {

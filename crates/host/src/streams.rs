@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+use ntos::host::files::HostFile;
 use ntos::host::{HostEvent, Stream, StreamKind};
 use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,6 +15,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 
 use crate::events::Events;
+use crate::files::LinuxFile;
 
 /// Device number of `/dev/null`.
 const NULL_DEVICE: (u32, u32) = (1, 3);
@@ -44,6 +46,17 @@ pub(crate) fn kind(stream: Stream) -> StreamKind {
         }
         _ => StreamKind::Pipe,
     }
+}
+
+/// The file that a stream is redirected to, and where in it the process stands.
+pub(crate) fn file(stream: Stream) -> Option<(Arc<dyn HostFile>, u64)> {
+    if kind(stream) != StreamKind::File {
+        return None;
+    }
+    let fd = descriptor(stream);
+    let position = rustix::fs::seek(fd, rustix::fs::SeekFrom::Current(0)).ok()?;
+    let file = rustix::io::fcntl_dupfd_cloexec(fd, 3).ok()?;
+    Some((Arc::new(LinuxFile::new(file)), position))
 }
 
 /// Polls streams for the machine.

@@ -44,6 +44,7 @@ const LINKS: &[(&str, &str)] = &[
     (r"\GLOBAL??\CONIN$", r"\Device\ConDrv\CurrentIn"),
     (r"\GLOBAL??\CONOUT$", r"\Device\ConDrv\CurrentOut"),
     (r"\GLOBAL??\CON", r"\Device\ConDrv\Console"),
+    (r"\Sessions\0\BaseNamedObjects", r"\BaseNamedObjects"),
     (r"\BaseNamedObjects\Global", r"\BaseNamedObjects"),
     (r"\BaseNamedObjects\Local", r"\BaseNamedObjects"),
     (r"\BaseNamedObjects\Session", r"\Sessions"),

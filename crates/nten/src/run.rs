@@ -16,7 +16,7 @@ use machine::{BootError, Config, Machine, Outcome};
 use ntos::host::Host;
 use ntos::mm::nls::NlsSource;
 use ntos::trace::{Filter, Format, Sink, filter};
-use userland::image::{self, ImageError, ImageKind};
+use userland::image::{self, ImageError};
 use userland::{ServiceNumbers, Userland};
 
 use crate::cli::{Mount, RunArgs};
@@ -33,8 +33,6 @@ pub struct RunOptions {
     pub name: OsString,
     /// Its arguments.
     pub arguments: Vec<OsString>,
-    /// Whether it is a console program.
-    pub kind: ImageKind,
     /// The system DLLs.
     pub userland: Userland,
     /// Where the trace goes.
@@ -193,7 +191,7 @@ fn options(arguments: RunArgs) -> Result<RunOptions, Report> {
         }
         (None, Err(_)) => return Err(not_found(&name)),
     };
-    let kind = image::inspect(&program).map_err(|error| cannot_run(&name, &error))?;
+    image::inspect(&program).map_err(|error| cannot_run(&name, &error))?;
     for mount in &arguments.mounts {
         if !mount.host.is_dir() {
             return Err(Report::new(format!("cannot mount {}", mount.host.display()))
@@ -206,7 +204,6 @@ fn options(arguments: RunArgs) -> Result<RunOptions, Report> {
             .map_err(|error| cannot_run(&name, &ImageError::Unreadable(error)))?,
         name,
         arguments: words.collect(),
-        kind,
         userland: located?,
         trace: arguments.trace.map(trace),
         expressions: arguments.expressions,

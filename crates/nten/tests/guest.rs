@@ -233,7 +233,7 @@ heap: intact 1, size 3700, valid 1
 /// Waits, APCs and timers.
 #[test]
 fn waits() {
-    let outcome = Run::program(build("waits")).go();
+    let outcome = Run::program(build("waits")).options(["--deterministic"]).go();
     outcome.prints(WAITS).exits(0).quietly();
 }
 
@@ -454,6 +454,51 @@ bad handle: 6
 build number: 0, Windows 10 or later
 "#;
 
+/// Tokens, descriptors, access checks, watched keys.
+#[test]
+fn security() {
+    let outcome = Run::program(build("security")).go();
+    outcome.prints(SECURITY).exits(0).quietly();
+}
+
+const SECURITY: &str = r#"open: ok
+size: error 122
+user: ok
+S-1-5-21
+level S-1-16-
+well known: ok
+member: ok
+administrator 1
+look up: ok
+adjust: ok
+last error 0, changed 1
+not held: 1300
+duplicate: ok
+impersonate: ok
+thread token: ok
+revert: ok
+thread token: error 1008
+restrict: ok
+privileges left: 1
+parse: ok
+check: ok
+reading 1, granted 20001
+check: ok
+writing 0, granted 0
+primary: error 1309
+make: ok
+set by the maker: ok
+open for setting: error 5
+open for reading: ok
+query: 0, owner S-1-5-32-544, 2 entries
+watch: 0
+before: timeout
+after: object 0
+waiting: timeout
+told: object 0
+with 0
+"#;
+
 /// Child processes, pipes, inheritance, named objects.
 #[test]
 fn process() {
@@ -480,6 +525,104 @@ duplicate: ok
 wait on the copy: object 0
 set the copy: error 5
 close twice: error 6
+"#;
+
+/// Job objects: limits, nesting, messages, breaking away.
+#[test]
+fn job() {
+    let outcome = Run::program(build("job")).go();
+    outcome.prints(JOB).exits(0);
+}
+
+const JOB: &str = r#"in a job at first: 0
+own job without one: error 5
+opened by name: ok
+port: ok
+inside: 1 1, this one 0
+child of a child: 107
+crashed: c0000005
+  3 processes, 0 active, 0 terminated
+messages: 3 new, 2 exit, 1 abnormal, 1 zero, 0 other
+one more allowed: ok
+  assign: error 1816
+too many: 1816
+terminate: ok
+terminated: 55
+  message new process, key 5, about the first
+  message active process limit, key 5, about nobody
+  message exit process, key 5, about the first
+  message active process zero, key 5, about nobody
+  4 processes, 0 active, 1 terminated
+no limit: ok
+unknown limit: error 87
+breaking away, not allowed: 5
+breaking away: 7
+not breaking away: 107
+silently: 7
+own job: 11
+nested: ok
+in both: 1 1
+a job with others in it: error 5
+ended from above: 66
+ended with the last handle: 0
+time limit: ok
+out of time: 1816
+limits: 2, 144 bytes
+short buffer: error 24
+an ended process: error 5
+not a job: error 6
+"#;
+
+/// Children one after the other give back what they used.
+#[test]
+fn children() {
+    let outcome = Run::program(build("children")).go();
+    outcome.prints(CHILDREN).exits(0).quietly();
+}
+
+const CHILDREN: &str = r#"first: 3
+one by one: 60
+memory is back: yes
+ten at once: object 0
+"#;
+
+/// Memory, threads, image, directory and environment of another process.
+#[test]
+fn remote() {
+    let scratch = Scratch::new();
+    let outcome = Run::program(build("remote")).within(&scratch).go();
+    outcome.prints(REMOTE).exits(0).quietly();
+}
+
+const REMOTE: &str = r#"child: in \below, COLOR=green, HOME=(null)
+still waiting: timeout
+read: ok
+there 5
+write: ok
+there 6, here 5
+read nothing: error 299
+allocated: 1000 bytes, protection 4
+free: ok
+remote thread: object 0
+it returned 77 and set 9, here 5
+name: ok
+ends in \remote.exe
+limited handle: error 5
+no such process: error 87
+priority: 20
+set it: ok
+priority: 4000
+suspend: 0
+context: ok
+somewhere: 1
+resume: 1
+duplicate into it: ok
+close there: ok
+ended at: 0
+terminate: ok
+terminate again: error 5
+code 3, ended at: 1, user time: 1
+open the ended: ok
 "#;
 
 /// DLLs loaded at run time.

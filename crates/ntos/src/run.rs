@@ -66,7 +66,7 @@ enum Next {
 /// Runs the machine on one processor until it stops.
 pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) -> Stop {
     let (host, ram) = executive.with(|k| (k.host.clone(), k.ram.clone()));
-    let mut processor = Processor { executive, engine, host: &*host, ram: &ram, space: None };
+    let mut processor = Processor { executive, engine, host: &*host, ram: &ram };
     loop {
         let picked = executive.with(|k| {
             k.ke.interrupt_time = host.interrupt_time();
@@ -136,8 +136,6 @@ struct Processor<'a> {
     engine: &'a mut dyn Engine,
     host: &'a dyn crate::host::Host,
     ram: &'a GuestRam,
-    /// The page table root in use.
-    space: Option<u64>,
 }
 
 impl Processor<'_> {
@@ -203,15 +201,14 @@ impl Processor<'_> {
 
     fn run_guest(&mut self, thread: &ObRef<Thread>, fuel: &mut u64) -> Exit {
         let shootdown = self.executive.with(|k| std::mem::take(&mut k.mm.shootdown));
-        let root = thread.process.tables.root().0;
-        if shootdown.all || self.space != Some(root) {
+        if shootdown.all {
             self.engine.flush_tlb();
-            self.space = Some(root);
         } else {
             for page in shootdown.pages {
                 self.engine.invalidate_page(page);
             }
         }
+        let root = thread.process.tables.root().0;
         let mut context = thread.context.open();
         context.cr3 = root << guest_mem::PAGE_SHIFT;
         let before = self.engine.instructions();
@@ -281,6 +278,7 @@ impl Processor<'_> {
             let trace = trace_inputs(k, thread, def, &raw);
             match def.handler {
                 Handler::Sync(call) => {
+                    crate::se::speak_for(k, thread);
                     let mut cx = ServiceCx { k, thread, mode: Mode::User };
                     let status = call(&mut cx, &raw);
                     finish(k, thread, def, trace, &raw, status);
@@ -349,12 +347,19 @@ fn missing_service(k: &mut Kernel, thread: &ObRef<Thread>, number: u32) -> NtSta
         let answer = if is_win32k { "0" } else { "STATUS_NOT_IMPLEMENTED" };
         k.notice(&format!("{text} (called by {image}); it answers {answer}"));
     }
-    match k.services.get(number) {
+    let status = match k.services.get(number) {
         // Most of win32k returns handles, counts and booleans: zero is their failure.
         Entry::Missing(_) if is_win32k => NtStatus(0),
         Entry::Missing(_) => STATUS_NOT_IMPLEMENTED,
         _ => STATUS_INVALID_SYSTEM_SERVICE,
+    };
+    if k.trace.is_on()
+        && let Entry::Missing(name) = k.services.get(number)
+    {
+        let now = k.host.interrupt_time();
+        k.trace.missing(thread, name, now, status);
     }
+    status
 }
 
 /// Takes the arguments from registers and the caller's stack.

@@ -1,6 +1,6 @@
 //! Security descriptors, absolute and self-relative.
 //!
-//! Key types: [`SecurityDescriptor`], [`Parts`] (`SECURITY_INFORMATION`). Layout: [MS-DTYP] 2.4.6.
+//! Key types: [`SecurityDescriptor`], [`parts`] (`SECURITY_INFORMATION`). Layout: [MS-DTYP] 2.4.6.
 
 use crate::{Acl, Malformed, Sid, read_u16, read_u32};
 

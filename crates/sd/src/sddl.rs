@@ -1,6 +1,6 @@
 //! Security descriptors as text: `O:BAG:SYD:(A;OICI;FA;;;WD)`.
 //!
-//! [`parse`] and [`format`] are each other's inverse for what the text can say. Grammar: [MS-DTYP] 2.5.1 and the Windows
+//! [`parse`] and [`format()`] are each other's inverse for what the text can say. Grammar: [MS-DTYP] 2.5.1 and the Windows
 //! SDK's "Security Descriptor String Format". Conditions and resource attributes are refused in both directions.
 
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ const SIDS: &[(&str, Sid)] = &[
     ("WR", well_known::WRITE_RESTRICTED),
 ];
 
-/// Names of whole masks; [`format`] prefers them.
+/// Names of whole masks; [`format()`] prefers them.
 const MASKS: &[(&str, u32)] = &[
     ("FA", 0x1F_01FF),
     ("FR", 0x12_0089),

@@ -4,6 +4,8 @@
 //! `user.DOSATTRIB`; a creation time that the guest set is in `user.nten.created`. The read-only attribute is the
 //! owner's missing write permission.
 
+use std::collections::HashMap;
+
 use abi::NtResult;
 use abi::io::*;
 use ntos::host::files::{HostFolder, HostKind, HostMetadata, status_of};
@@ -31,8 +33,42 @@ pub struct Stored {
     pub created: Option<i64>,
 }
 
+/// Files whose stored facts are kept in memory.
+const MAX_KEPT: usize = 0x4000;
+
+/// What is stored beside files, as last read: a change of it changes the file's change time.
+#[derive(Default)]
+pub struct Beside {
+    files: HashMap<(u64, u64), (u128, Stored)>,
+}
+
+impl Beside {
+    /// What is stored beside a file with these facts.
+    pub fn load(
+        &mut self,
+        folder: &dyn HostFolder,
+        host: &[u8],
+        metadata: &HostMetadata,
+    ) -> Stored {
+        let key = (metadata.device, metadata.inode);
+        if let Some((stamp, stored)) = self.files.get(&key)
+            && *stamp == metadata.change_stamp
+        {
+            return *stored;
+        }
+        let stored = load(folder, host);
+        if !metadata.recent {
+            if self.files.len() >= MAX_KEPT {
+                self.files.clear();
+            }
+            self.files.insert(key, (metadata.change_stamp, stored));
+        }
+        stored
+    }
+}
+
 /// Reads what is stored beside a file.
-pub fn load(folder: &dyn HostFolder, host: &[u8]) -> Stored {
+fn load(folder: &dyn HostFolder, host: &[u8]) -> Stored {
     let parse = |bytes: Vec<u8>| {
         let text = std::str::from_utf8(&bytes).ok()?.trim_end_matches('\0').trim();
         u32::from_str_radix(text.strip_prefix("0x")?, 16).ok()

@@ -144,9 +144,8 @@ impl Tree {
     fn copy_up_all(&self, node: &Node) -> NtResult<Node> {
         let copy = self.copy_up(node)?;
         if node.is_directory() {
-            for (name, _) in self.list(&node.path, |_| true)? {
-                let child: Path = node.path.iter().chain([&name]).cloned().collect();
-                self.copy_up_all(&self.find(&child)?)?;
+            for child in self.list(&node.path, |_| true)? {
+                self.copy_up_all(&child)?;
             }
         }
         Ok(copy)

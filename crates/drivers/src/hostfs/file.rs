@@ -227,6 +227,12 @@ impl OpenFile for OpenHostFile {
         self.fcb.is_directory()
     }
 
+    fn device_type(&self) -> Option<u32> {
+        // DEVIATION: NT shows FILE_DEVICE_DISK. The userland's `GetDriveType`, which asks the root directory, takes that
+        // for an unknown drive.
+        self.fcb.state.open().node.path.is_empty().then_some(FILE_DEVICE_DISK_FILE_SYSTEM)
+    }
+
     fn read(&self, k: &mut Kernel, irp: &Arc<Irp>) -> IoResult {
         let Request::Read { buffer, offset, key } = &irp.request else {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
@@ -424,15 +430,9 @@ impl OpenFile for OpenHostFile {
         }
         let mut entries = Vec::new();
         let found = self.volume.tree.list(&path, |name| pattern.shows(name))?;
-        let writable = self.volume.tree.is_writable(&path);
-        for (name, metadata) in found {
-            let facts = if writable {
-                let child: Path = path.iter().chain([&name]).cloned().collect();
-                self.volume.child_facts(&child, &metadata)
-            } else {
-                attributes::facts(&metadata, &attributes::Stored::default(), self.volume.serial)
-            };
-            entries.push(DirectoryEntry { name, facts });
+        for node in found {
+            let name = node.path.last().cloned().unwrap_or_default();
+            entries.push(DirectoryEntry { name, facts: self.volume.node_facts(&node) });
         }
         let upper = |entry: &DirectoryEntry| -> Vec<u16> {
             entry.name.iter().map(|unit| upcase(*unit)).collect()

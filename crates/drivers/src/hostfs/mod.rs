@@ -55,10 +55,13 @@ pub fn add_volume(k: &mut Kernel, spec: &VolumeSpec) -> NtResult<(UnicodeString,
         tree: Arc::new(Tree::new(&spec.layers)),
         fcbs: Guarded::default(),
         watchers: notify::Watchers::default(),
+        beside: Guarded::default(),
     });
     let characteristics =
         FILE_DEVICE_IS_MOUNTED | if read_only { FILE_READ_ONLY_DEVICE } else { 0 };
     let driver = Arc::new(VolumeDriver(volume.clone()));
-    add_device(k, &name, FILE_DEVICE_DISK, characteristics, driver)?;
+    let device = add_device(k, &name, FILE_DEVICE_DISK, characteristics, driver)?;
+    let letter = spec.drive.to_ascii_uppercase();
+    *device.drive.open() = Some(UnicodeString::from(format!("\\??\\{letter}:").as_str()));
     Ok((UnicodeString::from(name.as_str()), volume))
 }

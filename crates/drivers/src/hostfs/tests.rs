@@ -447,9 +447,10 @@ fn watchers_hear_of_changes() {
 #[test]
 fn volume_information_is_that_of_a_disk() {
     let (_scratch, m) = setup();
-    let root = m.directory("").unwrap();
+    m.make("f", b"").unwrap();
+    let file = m.open("f").unwrap();
     let query = |class: u64, room: u64| {
-        let arguments = [root.0, DATA + STATUS, DATA + BUFFER, room, class];
+        let arguments = [file.0, DATA + STATUS, DATA + BUFFER, room, class];
         m.call("NtQueryVolumeInformationFile", &arguments)?;
         Ok(m.bytes(m.information() as usize))
     };

@@ -106,6 +106,15 @@ struct Found {
     metadata: HostMetadata,
 }
 
+/// How looking for a name in one layer ended.
+enum Walk {
+    Found(Found),
+    Missing {
+        /// The folder that would hold it exists.
+        in_folder: bool,
+    },
+}
+
 impl Tree {
     /// Lays folders over each other, top first.
     pub fn new(layers: &[Layer]) -> Self {
@@ -139,22 +148,12 @@ impl Tree {
     ///
     /// `STATUS_OBJECT_NAME_NOT_FOUND` if its folder exists, `STATUS_OBJECT_PATH_NOT_FOUND` if not even that.
     pub fn find(&self, path: &[UnicodeString]) -> NtResult<Node> {
-        if let Some(node) = self.find_any(path)? {
-            return Ok(node);
-        }
-        let Some((_, parent)) = path.split_last() else { return Err(STATUS_OBJECT_NAME_INVALID) };
-        match self.find_any(parent)? {
-            Some(node) if node.is_directory() => Err(STATUS_OBJECT_NAME_NOT_FOUND),
-            _ => Err(STATUS_OBJECT_PATH_NOT_FOUND),
-        }
-    }
-
-    fn find_any(&self, path: &[UnicodeString]) -> NtResult<Option<Node>> {
         let mut first_error = None;
+        let mut in_folder = false;
         for index in 0..self.layers.len() {
             match self.find_in(index, path) {
-                Ok(Some(found)) => return Ok(Some(self.node(index, path, found))),
-                Ok(None) => {}
+                Ok(Walk::Found(found)) => return Ok(self.node(index, path, found)),
+                Ok(Walk::Missing { in_folder: folder }) => in_folder |= folder,
                 Err(status) => first_error = first_error.or(Some(status)),
             }
         }
@@ -162,12 +161,23 @@ impl Tree {
             return Err(status);
         }
         // A folder that a layer is shown beneath exists even if no host folder stands for it.
-        let shown =
-            |layer: &&TreeLayer| layer.at.len() > path.len() && starts_with(&layer.at, path);
-        let Some(layer) = self.layers.iter().find(shown) else { return Ok(None) };
-        let metadata = HostMetadata { kind: HostKind::Folder, links: 1, ..HostMetadata::default() };
-        let path = layer.at.iter().take(path.len()).cloned().collect();
-        Ok(Some(Node { path, layer: None, host: Vec::new(), metadata }))
+        if let Some(layer) = self.layer_beneath(path) {
+            let kind = HostKind::Folder;
+            let metadata = HostMetadata { kind, links: 1, ..HostMetadata::default() };
+            let path = layer.at.iter().take(path.len()).cloned().collect();
+            return Ok(Node { path, layer: None, host: Vec::new(), metadata });
+        }
+        let parent = path.split_last().map(|(_, parent)| parent).unwrap_or_default();
+        if in_folder || self.layer_beneath(parent).is_some() {
+            return Err(STATUS_OBJECT_NAME_NOT_FOUND);
+        }
+        Err(STATUS_OBJECT_PATH_NOT_FOUND)
+    }
+
+    /// A layer that is shown somewhere beneath a name.
+    fn layer_beneath(&self, path: &[UnicodeString]) -> Option<&TreeLayer> {
+        let beneath = |l: &&TreeLayer| l.at.len() > path.len() && starts_with(&l.at, path);
+        self.layers.iter().find(beneath)
     }
 
     fn node(&self, index: usize, path: &[UnicodeString], found: Found) -> Node {
@@ -181,7 +191,7 @@ impl Tree {
     pub(super) fn folders(&self, path: &[UnicodeString]) -> Vec<(usize, Vec<u8>)> {
         let mut folders = Vec::new();
         for index in 0..self.layers.len() {
-            if let Ok(Some(found)) = self.find_in(index, path)
+            if let Ok(Walk::Found(found)) = self.find_in(index, path)
                 && found.metadata.kind == HostKind::Folder
             {
                 folders.push((index, found.host));
@@ -194,7 +204,7 @@ impl Tree {
     pub(super) fn is_in_lower(&self, path: &[UnicodeString]) -> bool {
         let lower = |index: &usize| self.layers.get(*index).is_some_and(|layer| !layer.writable);
         let mut indices = (0..self.layers.len()).filter(lower);
-        indices.any(|index| matches!(self.find_in(index, path), Ok(Some(_))))
+        indices.any(|index| matches!(self.find_in(index, path), Ok(Walk::Found(_))))
     }
 
     /// The name in one layer: its host path and facts.
@@ -203,13 +213,17 @@ impl Tree {
         index: usize,
         path: &[UnicodeString],
     ) -> NtResult<Option<(Vec<u8>, HostMetadata)>> {
-        Ok(self.find_in(index, path)?.map(|found| (found.host, found.metadata)))
+        match self.find_in(index, path)? {
+            Walk::Found(found) => Ok(Some((found.host, found.metadata))),
+            Walk::Missing { .. } => Ok(None),
+        }
     }
 
-    fn find_in(&self, index: usize, path: &[UnicodeString]) -> NtResult<Option<Found>> {
-        let Some(layer) = self.layers.get(index) else { return Ok(None) };
+    fn find_in(&self, index: usize, path: &[UnicodeString]) -> NtResult<Walk> {
+        let nowhere = Walk::Missing { in_folder: false };
+        let Some(layer) = self.layers.get(index) else { return Ok(nowhere) };
         if !starts_with(path, &layer.at) || (!layer.writable && self.hidden.open().hides(path)) {
-            return Ok(None);
+            return Ok(nowhere);
         }
         let rest = path.get(layer.at.len()..).unwrap_or_default();
         self.walk(index, &*layer.folder, rest)
@@ -221,17 +235,19 @@ impl Tree {
         index: usize,
         folder: &dyn HostFolder,
         rest: &[UnicodeString],
-    ) -> NtResult<Option<Found>> {
+    ) -> NtResult<Walk> {
+        let (nowhere, no_name) =
+            (Walk::Missing { in_folder: false }, Walk::Missing { in_folder: true });
         let mut host = Vec::new();
         for part in rest {
-            let Some(name) = names::to_host(part) else { return Ok(None) };
+            let Some(name) = names::to_host(part) else { return Ok(nowhere) };
             host = host_join(&host, &name);
         }
         if host == MARKER {
-            return Ok(None);
+            return Ok(no_name);
         }
         match folder.metadata(&host) {
-            Ok(metadata) => return Ok(Some(Found { host, rest: rest.to_vec(), metadata })),
+            Ok(metadata) => return Ok(Walk::Found(Found { host, rest: rest.to_vec(), metadata })),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => {}
                 // A link that leads out of the volume, or in a circle.
@@ -239,23 +255,25 @@ impl Tree {
                 _ => return Err(status_of(&error)),
             },
         }
-        let Some((last, parents)) = rest.split_last() else { return Ok(None) };
-        let Some(parent) = self.walk(index, folder, parents)? else { return Ok(None) };
+        let Some((last, parents)) = rest.split_last() else { return Ok(nowhere) };
+        let Walk::Found(parent) = self.walk(index, folder, parents)? else { return Ok(nowhere) };
         if parent.metadata.kind != HostKind::Folder {
-            return Ok(None);
+            return Ok(nowhere);
         }
-        let Some(name) = self.name_in(index, folder, &parent, &fold(last)) else { return Ok(None) };
+        let Some(name) = self.name_in(index, folder, &parent, &fold(last)) else {
+            return Ok(no_name);
+        };
         let host = host_join(&parent.host, &name);
         if host == MARKER {
-            return Ok(None);
+            return Ok(no_name);
         }
         match folder.metadata(&host) {
             Ok(metadata) => {
                 let mut rest = parent.rest;
                 rest.push(UnicodeString(names::from_host(&name)));
-                Ok(Some(Found { host, rest, metadata }))
+                Ok(Walk::Found(Found { host, rest, metadata }))
             }
-            Err(_) => Ok(None),
+            Err(_) => Ok(no_name),
         }
     }
 
@@ -328,13 +346,14 @@ impl Tree {
         });
     }
 
-    /// The names in a folder that `shows` selects, all layers merged, with facts; not sorted.
+    /// What a folder holds of the names that `shows` selects, all layers merged; not sorted.
     pub fn list(
         &self,
         path: &[UnicodeString],
         shows: impl Fn(&[u16]) -> bool,
-    ) -> NtResult<Vec<(UnicodeString, HostMetadata)>> {
-        let mut all: Vec<(UnicodeString, HostMetadata)> = Vec::new();
+    ) -> NtResult<Vec<Node>> {
+        let mut all: Vec<Node> = Vec::new();
+        let child = |name: &UnicodeString| -> Path { path.iter().chain([name]).cloned().collect() };
         let mut seen: HashMap<UnicodeString, usize> = HashMap::new();
         let folders = self.folders(path);
         let many = folders.len() > 1;
@@ -360,9 +379,10 @@ impl Tree {
             let metadata = layer.folder.list_metadata(&host, &wanted);
             for (at, metadata) in metadata.map_err(|error| status_of(&error))? {
                 if metadata.kind != HostKind::Other
-                    && let Some(name) = units.get(at)
+                    && let (Some(name), Some(on_host)) = (units.get(at), wanted.get(at))
                 {
-                    all.push((name.clone(), metadata));
+                    let host = host_join(&host, on_host);
+                    all.push(Node { path: child(name), layer: Some(index), host, metadata });
                 }
             }
         }
@@ -372,8 +392,7 @@ impl Tree {
                 continue;
             };
             if seen.insert(name.folded(), usize::MAX).is_none() {
-                let child: Path = path.iter().chain([name]).cloned().collect();
-                all.push((name.clone(), self.find(&child)?.metadata));
+                all.push(self.find(&child(name))?);
             }
         }
         Ok(all)

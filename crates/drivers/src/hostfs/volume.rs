@@ -10,7 +10,7 @@ use abi::io::*;
 use abi::ob::{DELETE, MAXIMUM_ALLOWED};
 use abi::status_table::*;
 use ntos::guarded::Guarded;
-use ntos::host::files::{HostKind, HostMetadata, HostTimes, status_of};
+use ntos::host::files::{HostKind, HostTimes, status_of};
 use ntos::io::device::{Created, Device, Driver};
 use ntos::io::share::Sharing;
 use ntos::io::{CreateKind, CreateRequest, FileFacts, VolumeFacts};
@@ -44,6 +44,8 @@ pub struct Volume {
     pub fcbs: Guarded<Fcbs>,
     /// Who wants to hear of changes.
     pub watchers: Watchers,
+    /// What is stored beside files, as last read.
+    pub beside: Guarded<attributes::Beside>,
 }
 
 /// The driver of one volume.
@@ -332,7 +334,7 @@ impl Volume {
         match node.layer {
             // Layers that are never written have nothing stored, so they are not asked.
             Some(layer) if self.is_upper(layer) => match self.tree.folder(layer) {
-                Ok(folder) => attributes::load(&**folder, &node.host),
+                Ok(folder) => self.beside.open().load(&**folder, &node.host, &node.metadata),
                 Err(_) => Stored::default(),
             },
             _ => Stored::default(),
@@ -415,15 +417,6 @@ impl Volume {
             free: space.free,
             available: if writable.is_none() { 0 } else { space.available },
         })
-    }
-
-    /// Facts about a name in a list, whose metadata is known.
-    pub fn child_facts(&self, path: &Path, metadata: &HostMetadata) -> FileFacts {
-        let stored = match self.tree.find(path) {
-            Ok(node) => self.load_stored(&node),
-            Err(_) => Stored::default(),
-        };
-        attributes::facts(metadata, &stored, self.serial)
     }
 
     /// Facts about a node that is not open.

@@ -1,6 +1,6 @@
 //! The registry of a machine at its first boot.
 //!
-//! Key types: [`BootFacts`] (what differs between machines), [`boot`]. What is written is data, in [`super::seeds`] and
+//! Key types: [`BootFacts`] (what differs between machines), [`boot()`]. What is written is data, in [`super::seeds`] and
 //! [`super::time_zones`]; this file makes the hives, their descriptors, and puts the data in.
 
 use std::sync::Arc;

@@ -39,6 +39,10 @@ pub const ACCESS: AccessMap =
 impl ObjectBody for Key {
     const TYPE: &'static TypeInfo = &TypeInfo { name: "Key", access: ACCESS, body_size: 0x10 };
 
+    fn query_name(object: &ObRef<Self>, k: &Kernel) -> Option<UnicodeString> {
+        k.cm.registry.path(object.id).ok()
+    }
+
     fn last_handle_closed(object: &ObRef<Self>, k: &mut Kernel) {
         if let Ok(cell) = k.cm.registry.get_mut(object.id) {
             cell.opens = cell.opens.saturating_sub(1);

@@ -1,7 +1,7 @@
 //! The configuration manager: the registry.
 //!
 //! It owns the hives ([`registry`], [`hive`]: plain data), the Key object type ([`key`]), change notification
-//! ([`notify`]) and what a machine's registry holds at first boot ([`seeds`], [`time_zones`], [`boot`]).
+//! ([`notify`]) and what a machine's registry holds at first boot ([`seeds`], [`time_zones`], [`boot()`]).
 //!
 //! Invariants: a key object names its key by [`registry::KeyId`], so a key that was deleted under an open handle answers
 //! `STATUS_KEY_DELETED` and nothing else; every change goes through [`key`], which tells [`notify`].
@@ -38,7 +38,7 @@ pub struct CmState {
 }
 
 impl Default for CmState {
-    /// A registry with the key `\REGISTRY` alone; [`boot`] fills it.
+    /// A registry with the key `\REGISTRY` alone; [`boot()`] fills it.
     fn default() -> Self {
         let name: Vec<u16> = "REGISTRY".encode_utf16().collect();
         let root = hive::KeyCell::new(&name, hive::Storage::Volatile, 0, Arc::default());

@@ -1,6 +1,6 @@
 //! Change notification: who is told when a key changes.
 //!
-//! Key types: [`NotifyState`], [`Block`] (one per key object that asked), [`Post`] (one request). The first request
+//! Key types: [`NotifyState`], `Block` (one per key object that asked), [`Post`] (one request). The first request
 //! through a key object fixes what it watches; a change that comes while no request is outstanding is remembered and
 //! completes the next one at once.
 

@@ -5,6 +5,7 @@
 
 pub mod files;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A standard stream of the nten process.
@@ -56,6 +57,11 @@ pub trait Host: Send + Sync {
 
     /// What a standard stream is.
     fn stream_kind(&self, stream: Stream) -> StreamKind;
+
+    /// The content of a stream that is a regular file, and the position it has been read or written to.
+    fn stream_file(&self, _stream: Stream) -> Option<(Arc<dyn files::HostFile>, u64)> {
+        None
+    }
 
     /// Reads what is there; `Ok(None)` if nothing is there yet (then [`HostEvent::Readable`] follows), `Ok(Some(0))`
     /// at the end.

@@ -43,6 +43,7 @@ impl ObjectBody for IoCompletion {
         },
         body_size: 0x40,
     };
+    const DISPATCHER: Option<u64> = Some(0);
 }
 
 impl IoCompletion {

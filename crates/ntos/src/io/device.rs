@@ -12,6 +12,7 @@ use abi::io::*;
 use abi::status_table::*;
 
 use crate::Kernel;
+use crate::guarded::Guarded;
 use crate::mm::FileBacking;
 use crate::ob::{self, AccessMap, ObRef, ObjectBody, TypeInfo};
 use crate::ustr::UnicodeString;
@@ -35,6 +36,8 @@ pub struct Device {
     pub characteristics: u32,
     /// Who serves it.
     pub driver: Arc<dyn Driver>,
+    /// Its drive letter, `\??\C:`, once it has one.
+    pub drive: Guarded<Option<UnicodeString>>,
 }
 
 impl ObjectBody for Device {
@@ -51,7 +54,10 @@ pub fn add_device(
     driver: Arc<dyn Driver>,
 ) -> NtResult<ObRef<Device>> {
     let name = UnicodeString::from(path);
-    let device = ob::create(k, Device { name, device_type, characteristics, driver })?;
+    let device = ob::create(
+        k,
+        Device { name, device_type, characteristics, driver, drive: Guarded::default() },
+    )?;
     device.header.set_permanent(true);
     if !path.is_empty() {
         ob::insert_at(k, path, &device)?;

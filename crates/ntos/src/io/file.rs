@@ -1,7 +1,7 @@
 //! File objects: what a file handle stands for.
 //!
-//! Key type: [`FileObject`]. Its dispatcher header is the file's event: set when a request completes that named no
-//! event of its own. A synchronous file serves one request at a time ([`FileObject::try_acquire`]).
+//! Key type: [`FileObject`]. The guest body is a `FILE_OBJECT` with its event and its lock in place. A synchronous file
+//! serves one request at a time ([`FileObject::try_acquire`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,8 +22,10 @@ use super::completion::IoCompletion;
 use super::device::{Device, FILE_ACCESS, OpenFile};
 use super::directory::Scan;
 
-/// Where the lock of a synchronous file lies in the body.
+/// Where `FILE_OBJECT.Lock` lies: what waits for a synchronous file.
 const LOCK_AT: u64 = 0x80;
+/// Where `FILE_OBJECT.Event` lies: what a wait for the file waits for.
+const EVENT_AT: u64 = 0x98;
 
 /// Bits of the create options that `FileModeInformation` shows.
 const MODE_BITS: u32 = FILE_WRITE_THROUGH
@@ -61,10 +63,21 @@ pub struct FileState {
 impl ObjectBody for FileObject {
     const TYPE: &'static TypeInfo =
         &TypeInfo { name: "File", access: FILE_ACCESS, body_size: 0xD8 };
+    const DISPATCHER: Option<u64> = Some(EVENT_AT);
 
     fn last_handle_closed(file: &ObRef<Self>, k: &mut Kernel) {
         super::irp::cancel(k, |irp| Arc::ptr_eq(&irp.file, file));
         file.ops.cleanup(k);
+    }
+
+    fn query_name(file: &ObRef<Self>, _k: &Kernel) -> Option<UnicodeString> {
+        // DEVIATION: NT shows the device, `\Device\HarddiskVolume1\a`, and the Win32 layer asks the mount manager for
+        // the letter. The userland's `GetFinalPathNameByHandle` takes nothing but a name with the letter.
+        let Some(mut name) = file.device.drive.open().clone() else {
+            return Some(file.full_name());
+        };
+        name.0.extend_from_slice(&file.ops.name());
+        Some(name)
     }
 }
 
@@ -139,9 +152,14 @@ pub fn create_object(
         state: Guarded::default(),
     };
     let file = ob::create(k, body)?;
-    file.header.dispatcher().initialize(&k.ram, NOTIFICATION_EVENT, 0);
+    event_of(&file).initialize(&k.ram, NOTIFICATION_EVENT, 0);
     lock_of(&file).initialize(&k.ram, SYNCHRONIZATION_EVENT, 0);
     Ok(file)
+}
+
+/// The event of a file: set when a request completes that named no event of its own.
+pub fn event_of(file: &Object<FileObject>) -> Dispatcher {
+    Dispatcher::at(file.header.block.pa_at(OBJECT_HEADER_SIZE + EVENT_AT))
 }
 
 /// What a thread waits for that finds a synchronous file busy.

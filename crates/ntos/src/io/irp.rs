@@ -24,6 +24,7 @@ use crate::ps::{Process, Thread};
 
 use super::FileObject;
 use super::completion::{self, Packet};
+use super::file::event_of;
 use abi::io::{FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE};
 
 /// How a driver answers. `Err` is a failure without information.
@@ -227,7 +228,7 @@ pub fn reset_events(k: &mut Kernel, irp: &Irp) {
     if let Some(event) = &irp.target.event {
         ke_reset_event(k, event.header.dispatcher());
     }
-    ke_reset_event(k, irp.file.header.dispatcher());
+    ke_reset_event(k, event_of(&irp.file));
 }
 
 /// Remembers a request that its driver kept, so that it can be cancelled.
@@ -275,10 +276,10 @@ fn finish(k: &mut Kernel, irp: &Arc<Irp>, status: NtStatus, information: u64, pe
     if let Some(event) = &irp.target.event {
         ke_set_event(k, event.header.dispatcher(), 0);
         if file.is_synchronous() {
-            ke_set_event(k, file.header.dispatcher(), 0);
+            ke_set_event(k, event_of(file), 0);
         }
     } else if file.is_synchronous() || notification & FILE_SKIP_SET_EVENT_ON_HANDLE == 0 {
-        ke_set_event(k, file.header.dispatcher(), 0);
+        ke_set_event(k, event_of(file), 0);
     }
     if irp.target.apc_routine.0 != 0 {
         let arguments = [irp.target.apc_context, irp.target.status_block.0, 0];

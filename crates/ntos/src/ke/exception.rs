@@ -184,6 +184,7 @@ pub fn deliver(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECORD
         let overflow = self::record(STATUS_STACK_OVERFLOW, cpu.rip, &[]);
         return second_chance(k, thread, &overflow);
     }
+    thread.state.open().last_exception = Some(*record);
     let mut cpu = thread.context.open();
     cpu.gpr[reg::RSP] = at;
     cpu.rip = dispatcher.0;
@@ -205,9 +206,19 @@ fn machine_frame(cpu: &CpuState) -> MACHINE_FRAME {
 
 /// No handler took the exception: the process ends with its code, and the user is told where.
 fn second_chance(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECORD) {
+    thread.state.open().last_exception = Some(*record);
     let code = NtStatus(record.ExceptionCode);
+    report_crash(k, thread, code);
+    exit::terminate_process(k, &thread.process, code);
+}
+
+/// Tells the user where a process crashed, if it ends with the code of its thread's last exception: its own handler of
+/// last resort ends it that way.
+pub fn report_crash(k: &mut Kernel, thread: &ObRef<Thread>, status: NtStatus) {
+    let last = thread.state.open().last_exception.take();
+    let Some(record) = last.filter(|record| record.ExceptionCode == status.0) else { return };
     let place = mm::describe_address(k, &thread.process, Va(record.ExceptionAddress));
-    let detail = match (code, record.ExceptionInformation) {
+    let detail = match (status, record.ExceptionInformation) {
         (STATUS_ACCESS_VIOLATION, [kind, at, ..]) if record.NumberParameters >= 2 => {
             let verb = match kind {
                 1 => "writing",
@@ -219,8 +230,7 @@ fn second_chance(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECO
         _ => String::new(),
     };
     let image = thread.process.image_name();
-    k.notice(&format!("{image}: unhandled exception {code:?} at {place}{detail}"));
-    exit::terminate_process(k, &thread.process, code);
+    k.notice(&format!("{image}: unhandled exception {status:?} at {place}{detail}"));
 }
 
 /// Delivers the first queued user APC; the interrupted call returns `status`.

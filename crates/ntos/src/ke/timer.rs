@@ -87,7 +87,8 @@ pub fn deadline(k: &Kernel, timeout: Option<i64>) -> Option<u64> {
     } else {
         timeout.saturating_sub(k.system_time()).max(0) as u64
     };
-    (delta < FOR_EVER).then(|| k.ke.interrupt_time.saturating_add(delta))
+    // Interrupt time is read afresh: counted from the last look at the clock, waits would end early.
+    (delta < FOR_EVER).then(|| k.host.interrupt_time().saturating_add(delta))
 }
 
 /// A century, in 100 ns.

@@ -36,6 +36,7 @@ fn segment(k: &Kernel, identity: (u64, u64)) -> Option<Arc<DataSegment>> {
 
 /// Puts bytes that were just written to a file into its mapped pages.
 pub fn file_written(k: &mut Kernel, identity: (u64, u64), offset: u64, bytes: &[u8]) {
+    k.mm.images.forget(identity);
     if let Some(segment) = segment(k, identity) {
         segment.file_written(offset, bytes);
     }

@@ -34,7 +34,11 @@ pub fn resolve_fault(
     fault: PageFault,
     access: Access,
 ) -> NtResult<()> {
-    match with_space(k, process, |space| space.fault(fault.va, access)) {
+    let mut resolved = with_space(k, process, |space| space.fault(fault.va, access));
+    if resolved == Err(STATUS_NO_MEMORY) && k.mm.images.release_standby() {
+        resolved = with_space(k, process, |space| space.fault(fault.va, access));
+    }
+    match resolved {
         Err(STATUS_GUARD_PAGE_VIOLATION) => stack_guard_hit(k, process, fault.va),
         other => other,
     }

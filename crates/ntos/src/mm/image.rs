@@ -3,7 +3,7 @@
 //! Key types: [`ImageSegment`], [`ImageCache`]. An image is placed once for the whole machine, so that processes share
 //! its frames; a process where that place is taken gets a segment at another base.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Weak};
 
@@ -15,7 +15,8 @@ use guest_mem::{GuestRam, PAGE_SIZE, Pfn};
 use crate::guarded::Guarded;
 
 use super::FileBacking;
-use super::pe::{self, ImageInfo};
+use super::pe::ImageInfo;
+use super::pe_tables;
 use super::vad::{GRANULARITY, USER_END, USER_START};
 
 /// DLLs that cannot have their own place are put below this, downwards.
@@ -101,7 +102,7 @@ impl ImageSegment {
             let old = u64::from_le_bytes(value);
             let new = match place.kind {
                 // The low half of the address is taken as zero, as the format says for images without HIGHADJ.
-                pe::IMAGE_REL_BASED_HIGH => (old << 16).wrapping_add(delta) >> 16,
+                pe_tables::IMAGE_REL_BASED_HIGH => (old << 16).wrapping_add(delta) >> 16,
                 _ => old.wrapping_add(delta),
             };
             lay(bytes, start, place.rva, new.to_le_bytes().get(..len).unwrap_or_default());
@@ -128,13 +129,19 @@ fn lay(page: &mut [u8], start: u32, rva: u32, value: &[u8]) {
     }
 }
 
-/// Images that some section or view uses.
-#[derive(Default)]
+/// Images that some section or view uses, or used lately.
 pub struct ImageCache {
     files: BTreeMap<(u64, u64), CachedFile>,
     /// DLLs in their machine-wide places.
     placed: BTreeMap<u64, Weak<ImageSegment>>,
+    /// Images kept for their next use, the least recent first: their frames hold code that is decoded already.
+    standby: VecDeque<Arc<ImageSegment>>,
+    /// Resident pages that images in standby may have.
+    standby_pages: usize,
 }
+
+/// Images kept in standby at most.
+const STANDBY_IMAGES: usize = 128;
 
 struct CachedFile {
     modified: i64,
@@ -144,6 +151,42 @@ struct CachedFile {
 }
 
 impl ImageCache {
+    /// An empty cache that keeps images of at most so many resident pages beyond their use.
+    pub fn new(standby_pages: usize) -> Self {
+        ImageCache {
+            files: BTreeMap::new(),
+            placed: BTreeMap::new(),
+            standby: VecDeque::new(),
+            standby_pages,
+        }
+    }
+
+    /// Gives up the images that nobody uses; false if there were none.
+    pub fn release_standby(&mut self) -> bool {
+        let any = !self.standby.is_empty();
+        self.standby.clear();
+        self.trim();
+        any
+    }
+
+    /// A file has changed: its image is not kept beyond its use.
+    pub fn forget(&mut self, identity: (u64, u64)) {
+        if self.files.contains_key(&identity) {
+            self.standby.retain(|segment| segment.info.file().identity() != identity);
+        }
+    }
+
+    /// Puts a segment last in line to be given up, and gives up what is too much.
+    fn keep(&mut self, segment: &Arc<ImageSegment>) {
+        self.standby.retain(|kept| !Arc::ptr_eq(kept, segment));
+        self.standby.push_back(segment.clone());
+        let mut pages: usize = self.standby.iter().map(|kept| kept.pages.open().len()).sum();
+        while self.standby.len() > STANDBY_IMAGES || pages > self.standby_pages {
+            let Some(oldest) = self.standby.pop_front() else { break };
+            pages -= oldest.pages.open().len();
+        }
+    }
+
     /// The segment that sections of a file share, at the place chosen for the machine.
     pub fn open(
         &mut self,
@@ -157,8 +200,10 @@ impl ImageCache {
             && (cached.modified, cached.size) == (modified, size)
             && let Some(segment) = cached.segments.first().and_then(Weak::upgrade)
         {
+            self.keep(&segment);
             return Ok(segment);
         }
+        self.forget(identity);
         let info = Arc::new(ImageInfo::read(file)?);
         let base = self.choose_base(&info);
         let segment = Arc::new(ImageSegment::new(ram, info.clone(), base));
@@ -172,6 +217,7 @@ impl ImageCache {
             segments: vec![Arc::downgrade(&segment)],
         };
         self.files.insert(identity, cached);
+        self.keep(&segment);
         Ok(segment)
     }
 
@@ -202,9 +248,12 @@ impl ImageCache {
 
     /// True while some section or view uses an image of the file.
     pub fn is_in_use(&self, identity: (u64, u64)) -> bool {
-        self.files
-            .get(&identity)
-            .is_some_and(|cached| cached.segments.iter().any(|segment| segment.strong_count() > 0))
+        let is_kept = |weak: &Weak<ImageSegment>| {
+            self.standby.iter().any(|kept| std::ptr::eq(Arc::as_ptr(kept), weak.as_ptr()))
+        };
+        self.files.get(&identity).is_some_and(|cached| {
+            cached.segments.iter().any(|weak| weak.strong_count() > usize::from(is_kept(weak)))
+        })
     }
 
     /// Forgets images that nobody uses.

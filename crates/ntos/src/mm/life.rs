@@ -18,6 +18,8 @@ use super::vad::{AddressSpace, Content, Limits, Vad};
 pub fn new_address_space(k: &mut Kernel) -> NtResult<(PageTables, AddressSpace)> {
     let tables =
         PageTables::with_upper_half(&k.ram, &k.mm.kernel_tables).map_err(|_| STATUS_NO_MEMORY)?;
+    // Processors keep translations by CR3, and the new root's frame may have been an older one's.
+    k.mm.shootdown.everything();
     let mut space = AddressSpace::new(&k.ram, tables.root());
     if let Some(frame) = k.mm.shared_data {
         let range = USER_SHARED_DATA..USER_SHARED_DATA + PAGE_SIZE;

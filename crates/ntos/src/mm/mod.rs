@@ -21,6 +21,7 @@ pub mod image;
 mod life;
 pub mod nls;
 pub mod pe;
+pub mod pe_tables;
 pub mod pool;
 pub mod protect;
 pub mod query;
@@ -94,8 +95,9 @@ impl MmState {
             kernel_tables,
             shared_data: Some(shared_data),
             shootdown: Shootdown::default(),
-            commit: space::Commit::new(ram.total_frames()),
-            images: image::ImageCache::default(),
+            // As if there were a paging file as large as memory: much is committed and never touched.
+            commit: space::Commit::new(ram.total_frames() * 2),
+            images: image::ImageCache::new((ram.total_frames() / 8) as usize),
             files: BTreeMap::new(),
             nls: nls::NlsState::new(nls),
             userland_modules: Vec::new(),

@@ -447,7 +447,7 @@ fn image_bytes() -> Vec<u8> {
 #[test]
 fn an_image_has_its_sections_and_is_relocated_where_it_must() {
     let mut world = World::new();
-    let mut cache = ImageCache::default();
+    let mut cache = ImageCache::new(1000);
     let first = TestFile::new(1, image_bytes());
     let second = TestFile::new(2, image_bytes());
     let one = cache.open(&world.ram, first.clone()).unwrap();
@@ -487,13 +487,16 @@ fn an_image_has_its_sections_and_is_relocated_where_it_must() {
     assert_eq!(other.read(one.base + 0x2000), Ok(0));
     drop((one, two));
     world.end();
-    assert_eq!(other.end().frames_in_use(), 0);
+    let ram = other.end();
+    assert!(ram.frames_in_use() > 0, "what was used lately is kept");
+    assert!(!cache.is_in_use((1, 1)) && cache.release_standby());
+    assert_eq!(ram.frames_in_use(), 0);
 }
 
 #[test]
 fn a_missing_place_in_one_process_gives_another_base() {
     let world = World::new();
-    let mut cache = ImageCache::default();
+    let mut cache = ImageCache::new(1000);
     let one = cache.open(&world.ram, TestFile::new(1, image_bytes())).unwrap();
     let moved = cache.at_base(&one, 0x6000_0000);
     assert!(moved.is_relocated());
@@ -504,8 +507,29 @@ fn a_missing_place_in_one_process_gives_another_base() {
     drop((one, moved));
     assert!(cache.is_in_use((1, 1)), "the view keeps it");
     at.end();
-    cache.trim();
     assert!(!cache.is_in_use((1, 1)));
+}
+
+#[test]
+fn images_are_kept_until_there_are_too_many_or_the_file_changes() {
+    let world = World::new();
+    let mut cache = ImageCache::new(3);
+    let open = |cache: &mut ImageCache, id| {
+        let segment = cache.open(&world.ram, TestFile::new(id, image_bytes())).unwrap();
+        segment.page(0).unwrap();
+        segment.page(1).unwrap();
+        segment
+    };
+    let first = open(&mut cache, 1);
+    let weak = Arc::downgrade(&first);
+    drop(first);
+    assert!(Arc::ptr_eq(&weak.upgrade().unwrap(), &open(&mut cache, 1)));
+    open(&mut cache, 2);
+    open(&mut cache, 3);
+    assert_eq!(weak.strong_count(), 0, "the least recent one makes room");
+    let third = Arc::downgrade(&open(&mut cache, 3));
+    cache.forget((1, 3));
+    assert_eq!(third.strong_count(), 0);
 }
 
 #[test]
@@ -655,4 +679,46 @@ fn a_file_is_read_ahead_and_written_in_runs() {
     file.set_size(0x3000).unwrap();
     let cut = DataSegment::of_file(&world.ram, file, false);
     assert_eq!(cut.page(3), Err(STATUS_IN_PAGE_ERROR));
+}
+
+#[test]
+fn a_process_leaves_no_frame_behind() {
+    use crate::mm;
+    let machine = crate::testing::TestMachine::new();
+    let live = || {
+        machine.executive.with(|k| {
+            let process = crate::testing::process(k, "short.exe");
+            let size = 0x40_0000;
+            let (base, _) = mm::allocate(k, &process, None, size, true, PAGE_READWRITE, 0).unwrap();
+            for page in 0..0x100 {
+                mm::copy_to(k, &process, Va(base.0 + page * PAGE_SIZE), b"touched").unwrap();
+            }
+            mm::protect(k, &process, base, 0x1_0000, PAGE_NOACCESS).unwrap();
+            let file = TestFile::new(7, image_bytes());
+            let image = mm::create_image_section(k, file.clone()).unwrap();
+            let at = mm::map_image(k, &process, &image).unwrap();
+            mm::copy_to(k, &process, Va(at.0 + 0x2000), b"own copy").unwrap();
+            let read_write = Protection::READ_WRITE;
+            let file = TestFile::new(8, vec![0; 0x3000]);
+            let data =
+                mm::create_data_section(k, Some(file.clone()), 0, read_write, SEC_COMMIT).unwrap();
+            let request = MapRequest { protect: read_write, ..MapRequest::default() };
+            let (view, _, _) = mm::map_section(k, &process, &data, &request).unwrap();
+            mm::copy_to(k, &process, Va(view.0 + 0x1FFF), b"ab").unwrap();
+            let (reserved, committed) = mm::usage(&process);
+            assert!(reserved > size && committed > size);
+            mm::rundown(k, &process);
+            assert_eq!(mm::usage(&process), (0, 0));
+            assert_eq!(mm::copy_from(k, &process, base, &mut [0]), Err(STATUS_ACCESS_VIOLATION));
+            assert_eq!(&file.bytes.lock().unwrap()[0x1FFF..0x2001], b"ab");
+            k.ps.processes.shift_remove(&process.pid);
+        });
+        machine.executive.with(|k| {
+            k.mm.images.release_standby();
+            (k.ram.frames_in_use(), k.mm.commit.usage().0)
+        })
+    };
+    let first = live();
+    assert_eq!(live(), first);
+    assert_eq!(live(), first);
 }

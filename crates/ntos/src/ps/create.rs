@@ -126,7 +126,11 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
     let created = k.system_time();
     let mut cookie = [0u8; 4];
     k.host.entropy(&mut cookie);
-    let hard_error_mode = parent.as_ref().map_or(0, |parent| parent.state.open().hard_error_mode);
+    let hard_error_mode = match &parent {
+        Some(parent) if parent.pid != SYSTEM_PID => parent.state.open().hard_error_mode,
+        // Nobody is there to answer a fault box, as for a service.
+        _ => SEM_NOGPFAULTERRORBOX,
+    };
     let session = token.state.open().session;
     let state = ProcessState {
         image_path: path,
@@ -260,12 +264,20 @@ fn fill(
     put(k, process, at(peb::IMAGE_SUBSYSTEM_MAJOR), u32::from(major))?;
     put(k, process, at(peb::IMAGE_SUBSYSTEM_MINOR), u32::from(minor))?;
     put(k, process, at(peb::SESSION_ID), session)?;
+    put(k, process, at(peb::DEBUG_OPTIONS), LOADER_ERRORS)?;
     debug_assert_ne!(USER_SHARED_DATA, 0);
     Ok(())
 }
 
+/// `SetErrorMode`: a crash shows no box and starts no debugger.
+const SEM_NOGPFAULTERRORBOX: u32 = 2;
+
 /// Thirty days, negative, in 100 ns: NT's default of the Session Manager's `CriticalSectionTimeout`.
 const CRITICAL_SECTION_TIMEOUT: i64 = -25_920_000_000_000;
+
+/// The Wine DLLs' debug options: flags and channel name, sixteen bytes an entry, ended by an entry without a name. Only
+/// errors (bit 1) of the loader's channel are on: they say which DLL or function is missing.
+const LOADER_ERRORS: [u8; 16] = *b"\x02module\0\0\0\0\0\0\0\0\0";
 
 /// `mov r10, rcx; mov eax, USERLAND_CALL; syscall; ret` in a page of its own.
 fn unix_call_stub(k: &mut Kernel, process: &Process) -> NtResult<Va> {
@@ -307,27 +319,22 @@ pub fn create_thread(
         }
     };
     let top = stack.0 + size;
-    write_teb(k, process, teb_base.0, tid, peb_base, stack.0, top)?;
-    put(k, process, teb_base.0 + teb::STACK_LIMIT, limit.0)?;
+    write_teb(k, process, teb_base.0, tid, peb_base, stack.0, limit.0, top)?;
 
     let mut first = CpuState::user_mode();
     first.rip = entries.rtl_user_thread_start.0;
-    if let Some([rcx, rdx, rsp]) = first.gpr.get_disjoint_mut([reg::RCX, reg::RDX, reg::RSP]).ok() {
-        *rcx = request.start.0;
-        *rdx = request.argument;
-        *rsp = top - 0x28;
-    }
+    first.gpr[reg::RCX] = request.start.0;
+    first.gpr[reg::RDX] = request.argument;
+    first.gpr[reg::RSP] = top - 0x28;
     let record = context::capture(&first, CONTEXT_ALL);
     let at = ((top - 0x28) & !0xF) - size_of::<CONTEXT>() as u64;
     mm::copy_to(k, process, Va(at), record.as_bytes())?;
 
     let mut cpu = first;
     cpu.rip = entries.ldr_initialize_thunk.0;
-    if let Some([rcx, rdx, rsp]) = cpu.gpr.get_disjoint_mut([reg::RCX, reg::RDX, reg::RSP]).ok() {
-        *rcx = at;
-        *rdx = entries.base.0;
-        *rsp = at - 8;
-    }
+    cpu.gpr[reg::RCX] = at;
+    cpu.gpr[reg::RDX] = entries.base.0;
+    cpu.gpr[reg::RSP] = at - 8;
     if let Some(gs) = cpu.seg.get_mut(sreg::GS) {
         gs.base = teb_base.0;
     }
@@ -364,11 +371,12 @@ fn write_teb(
     tid: u64,
     peb_base: Va,
     stack: u64,
+    limit: u64,
     top: u64,
 ) -> NtResult<()> {
     let at = |offset: u64| base + offset;
     put(k, process, at(teb::STACK_BASE), top)?;
-    put(k, process, at(teb::STACK_LIMIT), stack)?;
+    put(k, process, at(teb::STACK_LIMIT), limit)?;
     put(k, process, at(teb::SELF), base)?;
     put(k, process, at(teb::CLIENT_ID), [process.pid, tid])?;
     put(k, process, at(teb::REAL_CLIENT_ID), [process.pid, tid])?;

@@ -29,8 +29,11 @@ pub fn terminate_thread(k: &mut Kernel, thread: &ObRef<Thread>, status: NtStatus
     }
 }
 
-/// Tells every thread of a process to end.
+/// Tells every thread of a process to end; one without threads ends at once. An ended one stays as it is.
 pub fn terminate_process(k: &mut Kernel, process: &ObRef<Process>, status: NtStatus) {
+    if !k.ps.processes.contains_key(&process.pid) {
+        return;
+    }
     let threads = {
         let mut state = process.state.open();
         state.exit_status.get_or_insert(status);
@@ -78,7 +81,7 @@ pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
     };
     crate::mm::free_thread_memory(k, thread);
     thread.impersonation.open().take();
-    k.ps.threads.shift_remove(&thread.tid);
+    k.ps.thread_ended(thread);
     let last = {
         let mut state = thread.process.state.open();
         state.threads.retain(|other| !std::sync::Arc::ptr_eq(other, thread));
@@ -103,6 +106,7 @@ fn process_exits(k: &mut Kernel, process: &ObRef<Process>) {
         ob::closed(k, entry);
     }
     crate::mm::rundown(k, process);
-    k.ps.processes.shift_remove(&process.pid);
+    k.ps.process_ended(process);
     event::ke_signal_forever(k, process.header.dispatcher());
+    super::job::process_exits(k, process);
 }

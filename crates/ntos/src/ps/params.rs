@@ -54,7 +54,8 @@ const MAX_ENVIRONMENT: u64 = 1 << 22;
 impl ProcessParameters {
     /// Captures normalized parameters from the caller's memory.
     pub fn capture(cx: &mut ServiceCx<'_>, at: Va) -> NtResult<Self> {
-        let word = |cx: &mut ServiceCx<'_>, offset: u64| cx.read::<u64>(Va(at.0 + offset));
+        let word =
+            |cx: &mut ServiceCx<'_>, offset: u64| cx.read::<u64>(Va(at.0.wrapping_add(offset)));
         let console_handle = word(cx, field::CONSOLE_HANDLE)?;
         let console_flags = word(cx, field::CONSOLE_FLAGS)? as u32;
         let standard = [
@@ -68,9 +69,10 @@ impl ProcessParameters {
             return Err(STATUS_INVALID_PARAMETER);
         }
         let process_group = word(cx, field::PROCESS_GROUP_ID)? as u32;
-        let normalized = cx.read::<u32>(Va(at.0 + field::FLAGS))? & field::NORMALIZED != 0;
+        let normalized =
+            cx.read::<u32>(Va(at.0.wrapping_add(field::FLAGS)))? & field::NORMALIZED != 0;
         let string = |cx: &mut ServiceCx<'_>, offset: u64| -> NtResult<UnicodeString> {
-            let mut raw = cx.read::<UNICODE_STRING>(Va(at.0 + offset))?;
+            let mut raw = cx.read::<UNICODE_STRING>(Va(at.0.wrapping_add(offset)))?;
             if !normalized && raw.Buffer != 0 {
                 raw.Buffer = raw.Buffer.wrapping_add(at.0);
             }
@@ -92,7 +94,7 @@ impl ProcessParameters {
         };
         let mut window = [0; 9];
         for (index, slot) in window.iter_mut().enumerate() {
-            *slot = cx.read::<u32>(Va(at.0 + WINDOW + index as u64 * 4))?;
+            *slot = cx.read::<u32>(Va(at.0.wrapping_add(WINDOW + index as u64 * 4)))?;
         }
         Ok(ProcessParameters {
             console_handle,

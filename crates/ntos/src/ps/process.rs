@@ -68,6 +68,8 @@ pub struct ProcessState {
     pub cookie: u32,
     /// Instructions executed by threads that have ended.
     pub instructions: u64,
+    /// The job it is in, the innermost one.
+    pub job: Option<ObRef<super::job::Job>>,
 }
 
 /// Addresses in `ntdll` that the kernel enters.
@@ -113,6 +115,18 @@ impl Process {
     pub fn has_ended(&self) -> bool {
         let state = self.state.open();
         state.exit_status.is_some() && state.threads.is_empty()
+    }
+
+    /// Instructions that its threads have executed, those that ended included.
+    pub fn instructions(&self) -> u64 {
+        let (ended, threads) = {
+            let state = self.state.open();
+            (state.instructions, state.threads.clone())
+        };
+        threads.iter().fold(ended, |sum, thread| {
+            let instructions = thread.sched.open().instructions;
+            sum.saturating_add(instructions)
+        })
     }
 
     /// The image's file name without its path.

@@ -56,6 +56,8 @@ pub struct ThreadData {
     pub created: i64,
     /// When it ended.
     pub exited: i64,
+    /// The exception that was last given to the thread's handlers.
+    pub last_exception: Option<abi::context::EXCEPTION_RECORD>,
     /// Base of the stack's allocation.
     pub stack: Va,
     /// Stack to free when the thread ends (`RtlFreeUserStack` asks for it).

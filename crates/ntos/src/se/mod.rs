@@ -27,11 +27,12 @@ use sd::{Ace, GenericMapping, SecurityDescriptor, well_known};
 use crate::Kernel;
 use crate::ob::{AccessMap, AnyRef, ObRef, downcast};
 use crate::ps::{Process, Thread};
+use crate::svc::ServiceCx;
 
 /// State of the reference monitor.
 #[derive(Default)]
 pub struct SeState {
-    /// The impersonation token of the thread in whose name the current stretch opens objects; see [`as_client`].
+    /// The impersonation token of the thread in whose name the current stretch runs; see [`speak_for`].
     client: Option<ObRef<Token>>,
 }
 
@@ -50,17 +51,51 @@ pub fn effective_token(thread: &Thread) -> ObRef<Token> {
     }
 }
 
-/// Runs a stretch in which [`access_check`] uses the thread's impersonation token instead of the process's token.
-pub fn as_client<R>(k: &mut Kernel, thread: &Thread, stretch: impl FnOnce(&mut Kernel) -> R) -> R {
-    let outer = std::mem::replace(&mut k.se.client, thread.impersonation.open().clone());
-    let result = stretch(k);
-    k.se.client = outer;
+/// Makes [`access_check`] speak for a thread from now on: a service begins.
+pub fn speak_for(k: &mut Kernel, thread: &Thread) {
+    k.se.client = thread.impersonation.open().clone();
+}
+
+/// Runs a stretch in which [`access_check`] uses the process's token although the thread impersonates.
+pub fn as_process<R>(cx: &mut ServiceCx<'_>, stretch: impl FnOnce(&mut ServiceCx<'_>) -> R) -> R {
+    let client = cx.k.se.client.take();
+    let result = stretch(cx);
+    cx.k.se.client = client;
     result
+}
+
+/// `PsImpersonateClient`: makes a thread act with a token, or with none.
+///
+/// `STATUS_BAD_TOKEN_TYPE` for a primary token. A process without `SeImpersonatePrivilege` only identifies clients of
+/// other logon sessions, users or higher integrity: the thread gets a copy of the token at that level.
+pub fn impersonate(k: &mut Kernel, thread: &Thread, token: Option<ObRef<Token>>) -> NtResult<()> {
+    let Some(token) = token else {
+        thread.impersonation.open().take();
+        return Ok(());
+    };
+    let client = token.state.open().clone();
+    let TokenKind::Impersonation(level) = client.kind else { return Err(STATUS_BAD_TOKEN_TYPE) };
+    let may_act = {
+        let process = thread.process.token.open().clone();
+        let own = process.state.open();
+        let is_own = own.authentication_id == client.authentication_id
+            && own.user.sid == client.user.sid
+            && own.integrity >= client.integrity;
+        is_own || own.has_privilege(SE_IMPERSONATE_PRIVILEGE)
+    };
+    let token = if may_act || level <= SECURITY_IDENTIFICATION {
+        token
+    } else {
+        let kind = TokenKind::Impersonation(SECURITY_IDENTIFICATION);
+        Token::create(k, TokenState { kind, ..client })?
+    };
+    *thread.impersonation.open() = Some(token);
+    Ok(())
 }
 
 /// Checks a request against a security descriptor with the caller's token; returns the granted rights.
 ///
-/// The token is the client's inside [`as_client`], else the process's.
+/// The token is that of [`speaker`].
 pub fn access_check(
     k: &Kernel,
     process: &Process,
@@ -71,7 +106,8 @@ pub fn access_check(
     check_as(&speaker(k, process), descriptor, desired, map)
 }
 
-/// The token in whose name a process opens objects in this stretch: the client's inside [`as_client`], else its own.
+/// The token in whose name a process opens objects in this stretch: of the client whom the thread impersonates, else its
+/// own.
 pub fn speaker(k: &Kernel, process: &Process) -> ObRef<Token> {
     match &k.se.client {
         Some(token) => token.clone(),

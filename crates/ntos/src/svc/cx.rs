@@ -71,8 +71,10 @@ pub struct AsyncCx {
 impl AsyncCx {
     /// Opens the kernel for one stretch.
     pub fn with<R>(&self, stretch: impl FnOnce(&mut ServiceCx<'_>) -> R) -> R {
-        self.executive
-            .with(|k| stretch(&mut ServiceCx { k, thread: &self.thread, mode: self.mode }))
+        self.executive.with(|k| {
+            crate::se::speak_for(k, &self.thread);
+            stretch(&mut ServiceCx { k, thread: &self.thread, mode: self.mode })
+        })
     }
 
     /// The calling process.
@@ -174,7 +176,7 @@ impl<'a> ServiceCx<'a> {
 
     /// Captures the text of a counted string.
     pub fn capture_string(&mut self, string: &UNICODE_STRING) -> NtResult<UnicodeString> {
-        if string.Length % 2 != 0 {
+        if !string.Length.is_multiple_of(2) {
             return Err(STATUS_OBJECT_NAME_INVALID);
         }
         let bytes = self.read_vec(Va(string.Buffer), usize::from(string.Length))?;
@@ -260,9 +262,7 @@ impl<'a> ServiceCx<'a> {
         desired: u32,
         attributes: u32,
     ) -> NtResult<u64> {
-        crate::se::as_client(self.k, self.thread, |k| {
-            crate::ob::open_handle(k, &self.thread.process, object, desired, attributes)
-        })
+        crate::ob::open_handle(self.k, &self.thread.process, object, desired, attributes)
     }
 
     /// Trace text of a handle: value, type and name.

@@ -20,12 +20,16 @@ mod alert;
 mod atom;
 mod event;
 mod file;
+#[cfg(test)]
+mod garbage;
 mod info;
+mod job;
 mod key;
 mod keyed;
 mod locale;
 mod machine;
 mod memory;
+mod memory_access;
 mod memory_query;
 mod nls;
 mod object;

@@ -13,7 +13,10 @@ use zerocopy::IntoBytes;
 use crate::Kernel;
 use crate::ob::handle::OBJ_PROTECT_CLOSE;
 use crate::ob::types::type_index;
-use crate::ob::{AnyRef, ObjectBody, SymbolicLink, TypeInfo, downcast, namespace};
+use crate::ob::{
+    AnyRef, Directory, Lookup, LookupOptions, ObjectBody, SymbolicLink, TypeInfo, downcast, lookup,
+    namespace,
+};
 use crate::ustr::UnicodeString;
 
 use super::info::Reply;
@@ -40,6 +43,9 @@ const TYPES: &[&TypeInfo] = &[
     crate::ex::timer::Timer::TYPE,
     crate::ex::keyed::KeyedEvent::TYPE,
     crate::mm::Section::TYPE,
+    crate::io::device::Device::TYPE,
+    crate::io::IoCompletion::TYPE,
+    crate::io::FileObject::TYPE,
 ];
 
 /// Reports facts about an object, its type or its handle.
@@ -97,11 +103,40 @@ fn attributes(cx: &mut ServiceCx<'_>, handle: Handle) -> NtResult<u32> {
 }
 
 /// The name that a query shows: what the object says itself, else its place in the namespace.
+///
+/// Of a file Windows tells `\Device\HarddiskVolume1\a.txt`. Wine's DLLs make `GetFinalPathNameByHandle` of it and want
+/// `\??\C:\a.txt`: they are told that.
 fn query_name(k: &Kernel, object: &AnyRef) -> UnicodeString {
     match object.clone().query_name(k) {
+        Some(name) if object.object_type().name == "File" && k.services.is_wine() => {
+            drive_name(k, &name).unwrap_or(name)
+        }
         Some(name) => name,
         None => namespace::full_name(k, object),
     }
+}
+
+/// The name of a file by the drive letter of its volume, if it has one.
+fn drive_name(k: &Kernel, name: &[u16]) -> Option<UnicodeString> {
+    let options = LookupOptions { ignore_case: true, open_link: true };
+    let drives = UnicodeString::from("\\GLOBAL??");
+    let Ok(Lookup::Found(drives)) = lookup(k, None, &drives, options) else { return None };
+    let drives = downcast::<Directory>(drives).ok()?.list();
+    drives.into_iter().find_map(|drive| {
+        let letter = drive.header().name.open().name.clone();
+        if !matches!(letter.0.as_slice(), [_, colon] if *colon == u16::from(b':')) {
+            return None;
+        }
+        let link = downcast::<SymbolicLink>(drive).ok()?;
+        let rest = name.strip_prefix(link.target.0.as_slice())?;
+        if !matches!(rest.first(), None | Some(0x5C)) {
+            return None;
+        }
+        let mut path: Vec<u16> = "\\??\\".encode_utf16().collect();
+        path.extend_from_slice(&letter);
+        path.extend_from_slice(rest);
+        Some(UnicodeString(path))
+    })
 }
 
 /// Bytes of `ObjectNameInformation`: an unnamed object needs the empty string only.
@@ -304,6 +339,21 @@ mod tests {
         let text = machine.with(|cx| cx.capture_string_at(Va(DATA + 0x400))).unwrap();
         assert_eq!(text.to_string(), "\\Base\\Go");
         assert_eq!(query(&machine, Handle::CURRENT_THREAD, 1, 64), (Ok(STATUS_SUCCESS), 16));
+    }
+
+    #[test]
+    fn a_file_is_named_by_its_drive() {
+        let machine = TestMachine::new();
+        machine.executive.with(|k| {
+            crate::ob::make_directory(k, "\\GLOBAL??").unwrap();
+            crate::ob::make_link(k, "\\GLOBAL??\\D:", "\\Device\\HarddiskVolume2").unwrap();
+            let drive =
+                |name: &str| drive_name(k, &UnicodeString::from(name)).map(|name| name.to_string());
+            let d = drive("\\Device\\HarddiskVolume2\\a\\b.txt");
+            assert_eq!(d.as_deref(), Some("\\??\\D:\\a\\b.txt"));
+            assert_eq!(drive("\\Device\\HarddiskVolume21\\a"), None);
+            assert_eq!(drive("\\Device\\Null"), None);
+        });
     }
 
     #[test]

@@ -8,17 +8,18 @@ use guest_mem::Va;
 use ntos_macros::service;
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::enum_arg;
 use crate::ob::ObRef;
 use crate::ps::create::{self, ProcessRequest, ThreadRequest};
+use crate::ps::job::{self, Job};
 use crate::ps::params::ProcessParameters;
-use crate::ps::{Process, exit};
+use crate::ps::{Process, Thread, cpu_time, exit};
 use crate::ustr::UnicodeString;
+use crate::{enum_arg, flags_arg};
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
 use super::thread::{
-    NtStatusArg, PS_ATTRIBUTE, answer_attributes, cpu_time, read_attributes, unknown_class,
+    NtStatusArg, PS_ATTRIBUTE, ThreadCreateFlags, answer_attributes, read_attributes, unknown_class,
 };
 use super::{Handle, In, Out, ServiceCx};
 
@@ -43,7 +44,8 @@ enum_arg! {
     }
 }
 
-/// Ends a process. A null handle ends every other thread of the caller's and returns.
+/// Ends a process; `STATUS_PROCESS_IS_TERMINATING` if it has ended. A null handle ends every other thread of the
+/// caller's and returns.
 #[service]
 fn nt_terminate_process(
     cx: &mut ServiceCx<'_>,
@@ -58,6 +60,12 @@ fn nt_terminate_process(
             return Ok(STATUS_SUCCESS);
         }
     };
+    if process.has_ended() {
+        return Err(STATUS_PROCESS_IS_TERMINATING);
+    }
+    if std::sync::Arc::ptr_eq(&process, cx.process()) {
+        crate::ke::exception::report_crash(cx.k, cx.thread, exit_status.0);
+    }
     exit::terminate_process(cx.k, &process, exit_status.0);
     Ok(STATUS_SUCCESS)
 }
@@ -74,11 +82,10 @@ fn nt_open_process(
     let attributes = cx.require_attributes(object_attributes)?;
     let id = client_id.ok_or(STATUS_INVALID_PARAMETER_MIX)?.read(cx)?;
     let process = if id.UniqueThread != 0 {
-        let thread = cx.k.ps.threads.get(&(id.UniqueThread & !3)).cloned();
+        let thread = cx.k.ps.thread(id.UniqueThread);
         thread.map(|thread| thread.process.clone()).ok_or(STATUS_INVALID_CID)?
     } else {
-        let process = cx.k.ps.processes.get(&(id.UniqueProcess & !3)).cloned();
-        process.ok_or(STATUS_INVALID_PARAMETER)?
+        cx.k.ps.process(id.UniqueProcess).ok_or(STATUS_INVALID_PARAMETER)?
     };
     process_handle.probe(cx)?;
     let handle = cx.open_handle(&process, desired_access.0, attributes.flags)?;
@@ -106,17 +113,6 @@ fn nt_resume_process(cx: &mut ServiceCx<'_>, process_handle: Handle) -> NtResult
         super::thread::resume(cx.k, thread);
     }
     Ok(STATUS_SUCCESS)
-}
-
-/// Whether a process is in a job. There are no jobs, so it is in none.
-#[service(Partial("there are no job objects"))]
-fn nt_is_process_in_job(
-    cx: &mut ServiceCx<'_>,
-    process_handle: Handle,
-    _job_handle: Handle,
-) -> NtResult {
-    cx.reference::<Process>(process_handle, PROCESS_QUERY_LIMITED_INFORMATION)?;
-    Ok(STATUS_PROCESS_NOT_IN_JOB)
 }
 
 #[derive(IntoBytes, Immutable)]
@@ -175,7 +171,8 @@ fn nt_query_information_process(
                     _pad0: 0,
                     peb: state.peb.0,
                     affinity: 1,
-                    base_priority: 8,
+                    // DEVIATION: NT answers 8 for normal; the userland's GetPriorityClass takes the class from here.
+                    base_priority: i32::from(state.priority_class),
                     _pad1: 0,
                     pid: process.pid,
                     parent: process.parent_pid,
@@ -203,12 +200,11 @@ fn nt_query_information_process(
             reply.at_least(cx, &value)
         }
         C::ProcessTimes => {
-            let (created, exited, ended, threads) = {
+            let (created, exited) = {
                 let state = process.state.open();
-                (state.created, state.exited, state.instructions, state.threads.clone())
+                (state.created, state.exited)
             };
-            let running: u64 = threads.iter().map(|t| t.sched.open().instructions).sum();
-            let user = cpu_time(running + ended);
+            let user = cpu_time(process.instructions());
             reply.exact(cx, &[created as u64, exited as u64, 0, user])
         }
         // No debugger is attached: there are no debug objects.
@@ -254,11 +250,7 @@ fn nt_query_information_process(
             let information = image_information(&process)?;
             reply.exact(cx, &information)
         }
-        C::ProcessCycleTime => {
-            let threads = process.state.open().threads.clone();
-            let cycles: u64 = threads.iter().map(|t| t.sched.open().instructions).sum();
-            reply.exact(cx, &[cycles, 0])
-        }
+        C::ProcessCycleTime => reply.exact(cx, &[process.instructions(), 0]),
         C::ProcessGroupInformation => reply.whole(cx, &[0, 0], STATUS_BUFFER_TOO_SMALL),
         C::ProcessCommandLineInformation => {
             let line = process.state.open().command_line.clone();
@@ -340,15 +332,31 @@ mod attribute {
     pub const IMAGE_NAME: u64 = 0x2_0005;
     pub const IMAGE_INFO: u64 = 0x6;
     pub const HANDLE_LIST: u64 = 0x2_000A;
+    pub const JOB_LIST: u64 = 0x2_0013;
 }
 
+flags_arg! {
+    /// `PROCESS_CREATE_FLAGS_…`.
+    ProcessCreateFlags {
+        BREAKAWAY = 1, NO_DEBUG_INHERIT = 2, INHERIT_HANDLES = 4, OVERRIDE_ADDRESS_SPACE = 8,
+        LARGE_PAGES = 0x10, PROTECTED_PROCESS = 0x40, CREATE_SESSION = 0x80, INHERIT_FROM_PARENT = 0x100,
+        CREATE_SUSPENDED = 0x200,
+    }
+}
+
+/// `PROCESS_CREATE_FLAGS_BREAKAWAY`.
+const BREAKAWAY: u32 = 1;
 /// `PROCESS_CREATE_FLAGS_INHERIT_HANDLES`.
 const INHERIT_HANDLES: u32 = 4;
 /// `THREAD_CREATE_FLAGS_CREATE_SUSPENDED`.
 const CREATE_SUSPENDED: u32 = 1;
 
 /// Creates a process and its first thread from an image file.
-#[service(Partial("no jobs, no debug objects, no section or priority attributes"))]
+///
+/// The process starts in its parent's job unless that lets it break away, and in the jobs of the attribute list.
+/// Fails with `STATUS_ACCESS_DENIED` if the job does not allow breaking away, `STATUS_QUOTA_EXCEEDED` if it is full.
+/// After a failure nothing is left of the process.
+#[service(Partial("no debug objects, no section or priority attributes"))]
 fn nt_create_user_process(
     cx: &mut ServiceCx<'_>,
     process_handle: Out<HandleValue>,
@@ -357,8 +365,8 @@ fn nt_create_user_process(
     thread_desired_access: AccessMask,
     process_object_attributes: Option<In<OBJECT_ATTRIBUTES>>,
     thread_object_attributes: Option<In<OBJECT_ATTRIBUTES>>,
-    process_flags: u32,
-    thread_flags: u32,
+    process_flags: ProcessCreateFlags,
+    thread_flags: ThreadCreateFlags,
     process_parameters: Va,
     create_info: Va,
     attribute_list: Va,
@@ -370,12 +378,13 @@ fn nt_create_user_process(
     process_handle.probe(cx)?;
     thread_handle.probe(cx)?;
     let inputs = creation_inputs(cx, &list)?;
+    let job = job::inherit(&inputs.parent, process_flags.0 & BREAKAWAY != 0)?;
     let file = crate::io::open_image_file(cx.k, cx.process(), &inputs.path)?;
     let section = crate::mm::create_image_section(cx.k, file)?;
     let handles = create::inherited_handles(
         &inputs.parent,
         &parameters,
-        process_flags & INHERIT_HANDLES != 0,
+        process_flags.0 & INHERIT_HANDLES != 0,
         inputs.handle_list.as_deref(),
     );
     let token = inputs.token.unwrap_or_else(|| inputs.parent.token.open().clone());
@@ -389,16 +398,73 @@ fn nt_create_user_process(
         token,
     };
     let process = create::create_process(cx.k, request)?;
-    let thread_request = ThreadRequest::first(&process)?;
-    let thread = create::create_thread(cx.k, &process, &thread_request)?;
-    let new_process =
-        cx.open_handle(&process, process_desired_access.0, process_attributes.flags)?;
-    let new_thread = cx.open_handle(&thread, thread_desired_access.0, thread_attributes.flags)?;
-    process_handle.write(cx, &HandleValue(new_process))?;
-    thread_handle.write(cx, &HandleValue(new_thread))?;
-    answer_attributes(cx, &list, &thread)?;
+    let jobs = job.into_iter().chain(inputs.jobs);
+    let made = enter_jobs(cx, &process, jobs).and_then(|()| first_thread(cx, &process));
+    let outcome = made.and_then(|thread| {
+        let new_process =
+            cx.open_handle(&process, process_desired_access.0, process_attributes.flags)?;
+        let new_thread = cx
+            .open_handle(&thread, thread_desired_access.0, thread_attributes.flags)
+            .inspect_err(|_| close_again(cx, new_process))?;
+        process_handle
+            .write(cx, &HandleValue(new_process))
+            .and_then(|_| thread_handle.write(cx, &HandleValue(new_thread)))
+            .and_then(|_| answer_creation(cx, &list, &process, &thread, create_info))
+            .inspect_err(|_| {
+                close_again(cx, new_thread);
+                close_again(cx, new_process);
+            })?;
+        Ok(thread)
+    });
+    match outcome {
+        Ok(thread) => {
+            if thread_flags.0 & CREATE_SUSPENDED != 0 {
+                thread.sched.open().suspended = 1;
+            }
+            create::start_thread(cx.k, &thread);
+            Ok(STATUS_SUCCESS)
+        }
+        Err(status) => {
+            exit::terminate_process(cx.k, &process, status);
+            Err(status)
+        }
+    }
+}
+
+/// Puts a new process into its jobs.
+fn enter_jobs(
+    cx: &mut ServiceCx<'_>,
+    process: &ObRef<Process>,
+    jobs: impl Iterator<Item = ObRef<Job>>,
+) -> NtResult<()> {
+    for job in jobs {
+        job::assign(cx.k, &job, process)?;
+    }
+    Ok(())
+}
+
+fn first_thread(cx: &mut ServiceCx<'_>, process: &ObRef<Process>) -> NtResult<ObRef<Thread>> {
+    let request = ThreadRequest::first(process)?;
+    create::create_thread(cx.k, process, &request)
+}
+
+/// Takes back a handle that its receiver never saw.
+fn close_again(cx: &mut ServiceCx<'_>, handle: u64) {
+    let closed = crate::ob::close(cx.k, cx.process(), handle);
+    debug_assert!(closed.is_ok(), "the handle was just opened");
+}
+
+/// Answers the outputs of the attribute list and of `PS_CREATE_INFO`.
+fn answer_creation(
+    cx: &mut ServiceCx<'_>,
+    list: &[PS_ATTRIBUTE],
+    process: &Process,
+    thread: &ObRef<Thread>,
+    create_info: Va,
+) -> NtResult<()> {
+    answer_attributes(cx, list, thread)?;
     for entry in list.iter().filter(|entry| entry.attribute == attribute::IMAGE_INFO) {
-        let information = image_information(&process)?;
+        let information = image_information(process)?;
         let bytes = information.as_bytes();
         let length = bytes.len().min(entry.size as usize);
         cx.write_bytes(Va(entry.value), bytes.get(..length).unwrap_or_default())?;
@@ -407,11 +473,7 @@ fn nt_create_user_process(
     if create_info.0 != 0 {
         cx.write(Va(create_info.0.wrapping_add(8)), &6u32)?;
     }
-    if thread_flags & CREATE_SUSPENDED != 0 {
-        thread.sched.open().suspended = 1;
-    }
-    create::start_thread(cx.k, &thread);
-    Ok(STATUS_SUCCESS)
+    Ok(())
 }
 
 /// What the attribute list says of a new process.
@@ -420,12 +482,14 @@ struct CreationInputs {
     parent: ObRef<Process>,
     token: Option<ObRef<crate::se::Token>>,
     handle_list: Option<Vec<u64>>,
+    jobs: Vec<ObRef<Job>>,
 }
 
 fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<CreationInputs> {
     let mut path = None;
     let mut parent = cx.process().clone();
     let (mut token, mut handle_list) = (None, None);
+    let mut jobs = Vec::new();
     for entry in list {
         match entry.attribute {
             attribute::IMAGE_NAME => {
@@ -440,16 +504,25 @@ fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<Cr
                 token = Some(cx.reference::<crate::se::Token>(Handle(entry.value), 1)?);
             }
             attribute::HANDLE_LIST => {
-                let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
-                let handles = bytes.as_chunks::<8>().0.iter();
-                handle_list = Some(handles.map(|h| u64::from_le_bytes(*h)).collect());
+                handle_list = Some(read_handles(cx, entry)?);
+            }
+            attribute::JOB_LIST => {
+                for handle in read_handles(cx, entry)? {
+                    let access = abi::job::JOB_OBJECT_ASSIGN_PROCESS;
+                    jobs.push(cx.reference::<Job>(Handle(handle), access)?);
+                }
             }
             attribute::DEBUG_OBJECT => return Err(STATUS_NOT_SUPPORTED),
             _ => {}
         }
     }
     let path = path.ok_or(STATUS_INVALID_PARAMETER)?;
-    Ok(CreationInputs { path, parent, token, handle_list })
+    Ok(CreationInputs { path, parent, token, handle_list, jobs })
+}
+
+fn read_handles(cx: &mut ServiceCx<'_>, entry: &PS_ATTRIBUTE) -> NtResult<Vec<u64>> {
+    let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
+    Ok(bytes.as_chunks::<8>().0.iter().map(|handle| u64::from_le_bytes(*handle)).collect())
 }
 
 fn image_information(process: &Process) -> NtResult<abi::mm::SECTION_IMAGE_INFORMATION> {
@@ -459,6 +532,6 @@ fn image_information(process: &Process) -> NtResult<abi::mm::SECTION_IMAGE_INFOR
 
 crate::service_table! {
     SERVICES: nt_terminate_process, nt_open_process, nt_suspend_process, nt_resume_process,
-    nt_is_process_in_job, nt_query_information_process, nt_set_information_process,
+    nt_query_information_process, nt_set_information_process,
     nt_create_user_process,
 }

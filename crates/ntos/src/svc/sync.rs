@@ -230,20 +230,25 @@ fn signal_object(cx: &mut ServiceCx<'_>, handle: Handle, object: AnyRef) -> NtRe
 }
 
 /// Sleeps; an alertable sleep ends early with `STATUS_USER_APC` or `STATUS_ALERTED`. Zero yields.
+///
+/// Without an interval it sleeps for ever, which is how the userland's `Sleep(INFINITE)` asks; NT has no such form.
 #[service]
 pub(super) async fn nt_delay_execution(
     cx: &AsyncCx,
     alertable: bool,
-    delay_interval: In<Timeout>,
+    delay_interval: Option<In<Timeout>>,
 ) -> NtResult {
-    let Timeout(interval) = cx.with(|cx| delay_interval.read(cx))?;
-    if interval == 0 {
+    let interval = match delay_interval {
+        Some(interval) => Some(cx.with(|cx| interval.read(cx))?.0),
+        None => None,
+    };
+    if interval == Some(0) {
         if alertable && let Some(interrupted) = apc::interrupts_wait(&cx.thread) {
             return Ok(interrupted);
         }
         return yield_execution(cx).await;
     }
-    match ke::wait(cx, &[], WaitType::Any, alertable, Some(interval)).await {
+    match ke::wait(cx, &[], WaitType::Any, alertable, interval).await {
         STATUS_TIMEOUT => Ok(STATUS_SUCCESS),
         outcome => outcome.into_result(),
     }

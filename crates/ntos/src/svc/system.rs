@@ -16,6 +16,8 @@ use guest_mem::{PAGE_SIZE, Va};
 use ntos_macros::service;
 use zerocopy::IntoBytes;
 
+use crate::ex::clock::uptime;
+
 use super::cx::USER_END;
 use super::info::Reply;
 use super::{Out, ServiceCx};
@@ -231,7 +233,7 @@ fn random(cx: &mut ServiceCx<'_>, reply: Reply) -> NtResult {
 /// `SystemTimeOfDayInformation`, which alone gives as much as the caller has room for.
 fn time_of_day(cx: &mut ServiceCx<'_>, reply: Reply) -> NtResult {
     let now = cx.k.system_time();
-    let uptime = cx.k.host.interrupt_time() as i64;
+    let uptime = uptime(cx.k) as i64;
     let information = SYSTEM_TIMEOFDAY_INFORMATION {
         BootTime: now.wrapping_sub(uptime),
         CurrentTime: now,
@@ -387,7 +389,8 @@ mod tests {
         assert_eq!(query(&machine, 3, 0x31).0, Err(MISMATCH));
         assert_eq!(query(&machine, 3, 16), (Ok(STATUS_SUCCESS), 16));
         let [boot, now]: [i64; 2] = machine.get(0x10);
-        assert_eq!((boot, now), (crate::testing::EPOCH, crate::testing::EPOCH + 5));
+        let uptime = machine.with(|cx| uptime(cx.k)) as i64;
+        assert_eq!((boot + uptime, now), (now, crate::testing::EPOCH + 5));
     }
 
     #[test]

@@ -67,11 +67,13 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::atom::SERVICES,
         super::event::SERVICES,
         super::file::SERVICES,
+        super::job::SERVICES,
         super::key::SERVICES,
         super::keyed::SERVICES,
         super::locale::SERVICES,
         super::machine::SERVICES,
         super::memory::SERVICES,
+        super::memory_access::SERVICES,
         super::memory_query::SERVICES,
         super::nls::SERVICES,
         super::object::SERVICES,
@@ -113,6 +115,7 @@ pub const USERLAND_CALL: u32 = 0x3000;
 pub struct ServiceTable {
     entries: Vec<Entry>,
     reported: BTreeSet<u32>,
+    wine: bool,
 }
 
 impl ServiceTable {
@@ -135,13 +138,20 @@ impl ServiceTable {
         {
             *slot = Entry::Service(def);
         }
-        ServiceTable { entries, reported: BTreeSet::new() }
+        let wine = numbers.iter().any(|(name, _)| name.starts_with("wine_"));
+        ServiceTable { entries, reported: BTreeSet::new(), wine }
     }
 
     /// What a number means.
     #[inline]
     pub fn get(&self, number: u32) -> &Entry {
         self.entries.get(number as usize).unwrap_or(&Entry::Vacant)
+    }
+
+    /// True if the guest's DLLs are Wine's, which they show by services of Wine's own. Where these DLLs want to be told
+    /// something else than Windows tells, this decides.
+    pub fn is_wine(&self) -> bool {
+        self.wine
     }
 
     /// True the first time a number is reported as missing.

@@ -11,7 +11,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::ke::{self, context, exception, sched};
 use crate::ob::ObRef;
 use crate::ps::create::{self, ThreadRequest};
-use crate::ps::{Process, Thread, exit};
+use crate::ps::{Process, Thread, cpu_time, exit};
 use crate::{enum_arg, flags_arg};
 use ntos_macros::service;
 
@@ -199,7 +199,7 @@ fn nt_open_thread(
 ) -> NtResult {
     let attributes = cx.require_attributes(object_attributes)?;
     let id = client_id.ok_or(STATUS_INVALID_PARAMETER_MIX)?.read(cx)?;
-    let thread = cx.k.ps.threads.get(&(id.UniqueThread & !3)).cloned();
+    let thread = cx.k.ps.thread(id.UniqueThread);
     let thread = thread.ok_or(STATUS_INVALID_CID)?;
     if id.UniqueProcess != 0 && id.UniqueProcess & !3 != thread.process.pid {
         return Err(STATUS_INVALID_CID);
@@ -391,11 +391,6 @@ struct THREAD_BASIC_INFORMATION {
 /// What a thread that has not ended reports as its exit status.
 const STILL_ACTIVE: NtStatus = STATUS_PENDING;
 
-/// Instructions to 100 ns for accounting: the emulated processor's nominal 1 GHz.
-pub(super) fn cpu_time(instructions: u64) -> u64 {
-    instructions / 100
-}
-
 /// Queries a thread.
 #[service]
 fn nt_query_information_thread(
@@ -530,7 +525,7 @@ fn nt_set_information_thread(
                 Some(handle) => Some(cx.reference::<crate::se::Token>(handle, 4)?),
                 None => None,
             };
-            *thread.impersonation.open() = token;
+            crate::se::impersonate(cx.k, &thread, token)?;
         }
         C::ThreadZeroTlsCell => {
             need(4)?;

@@ -5,6 +5,7 @@ use abi::status_table::*;
 use ntos_macros::service;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::ex::clock::uptime;
 use crate::se::require_privilege;
 
 use super::{GuestValue, In, Out, ServiceCx};
@@ -47,7 +48,7 @@ fn nt_query_performance_counter(
     performance_counter: Out<i64>,
     performance_frequency: Option<Out<i64>>,
 ) -> NtResult {
-    let counter = cx.k.host.interrupt_time() as i64;
+    let counter = uptime(cx.k) as i64;
     performance_counter.write(cx, &counter)?;
     if let Some(out) = performance_frequency {
         out.write(cx, &PERFORMANCE_FREQUENCY)?;

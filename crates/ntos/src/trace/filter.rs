@@ -8,7 +8,7 @@
 //!
 //! Lists of one kind add up; a call is shown if its name and its status are.
 //!
-//! Key types: [`Expression`], [`FilterError`]. Neighbour: [`super::groups`].
+//! Key types: [`Expression`], [`FilterError`]. Neighbour: `super::groups`.
 
 use std::collections::BTreeSet;
 

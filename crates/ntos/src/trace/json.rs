@@ -20,7 +20,7 @@ pub(super) fn line(call: &CallRecord<'_>) -> String {
         "pid": call.thread.process.pid,
         "tid": call.thread.tid,
         "image": call.thread.process.image_name(),
-        "service": call.def.name,
+        "service": call.service,
         "inputs": object(&call.pending.inputs),
         "outputs": object(call.outputs),
         "status": call.result.map(|status| format!("{:#010X}", status.0)),

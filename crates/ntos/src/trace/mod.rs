@@ -1,6 +1,6 @@
 //! The journal of guest activity: one event per service call, written as text or as JSON Lines.
 //!
-//! Key types: [`Journal`], [`PendingCall`], [`Sink`], [`Filter`]. The forms are in [`text`] and [`json`], the
+//! Key types: [`Journal`], [`PendingCall`], [`Sink`], [`Filter`]. The forms are in `text` and `json`, the
 //! expressions that choose calls in [`filter`]. A journal that is off costs one branch per call.
 
 pub mod filter;
@@ -61,7 +61,7 @@ pub struct PendingCall {
 /// A call as the forms show it.
 struct CallRecord<'a> {
     thread: &'a Thread,
-    def: &'a ServiceDef,
+    service: &'a str,
     pending: &'a PendingCall,
     outputs: &'a [(&'static str, String)],
     result: Option<NtStatus>,
@@ -95,16 +95,28 @@ impl Journal {
         outputs: &[(&'static str, String)],
         result: Option<NtStatus>,
     ) {
+        self.record(&CallRecord { thread, service: def.name, pending, outputs, result });
+    }
+
+    /// Writes a call of a service that the guest's DLL has and nten does not.
+    pub fn missing(&mut self, thread: &Thread, service: &str, started: u64, result: NtStatus) {
+        if self.shows(service) {
+            let pending = PendingCall { started, inputs: Vec::new() };
+            let result = Some(result);
+            self.record(&CallRecord { thread, service, pending: &pending, outputs: &[], result });
+        }
+    }
+
+    fn record(&mut self, call: &CallRecord<'_>) {
         let Some(sink) = &mut self.sink else { return };
-        if let (Some(filter), Some(status)) = (&sink.filter, result)
+        if let (Some(filter), Some(status)) = (&sink.filter, call.result)
             && !filter.shows_status(status)
         {
             return;
         }
-        let call = CallRecord { thread, def, pending, outputs, result };
         let line = match sink.format {
-            Format::Text => text::line(&call),
-            Format::JsonLines => json::line(&call),
+            Format::Text => text::line(call),
+            Format::JsonLines => json::line(call),
         };
         if sink.out.write_all(line.as_bytes()).is_err() {
             self.sink = None;
@@ -204,6 +216,20 @@ mod tests {
                 r#""status":"0x00000000","status_name":"STATUS_SUCCESS"}"#,
                 "\n"
             )
+        );
+    }
+
+    #[test]
+    fn a_missing_service_is_recorded_too() {
+        let machine = TestMachine::new();
+        let buffer = Buffer::default();
+        let mut journal = Journal::default();
+        let out = Box::new(buffer.clone());
+        journal.start(Sink { out, format: Format::Text, filter: None });
+        journal.missing(&machine.thread, "NtPoodle", 10, STATUS_NOT_IMPLEMENTED);
+        assert_eq!(
+            String::from_utf8(buffer.0.lock().clone()).unwrap(),
+            "  0.000001 [8.12 test.exe] NtPoodle() = STATUS_NOT_IMPLEMENTED (0xC0000002)\n"
         );
     }
 

@@ -15,7 +15,7 @@ pub(super) fn line(call: &CallRecord<'_>) -> String {
         process.pid,
         call.thread.tid,
         process.image_name(),
-        call.def.name,
+        call.service,
         join(&call.pending.inputs)
     );
     match call.result {

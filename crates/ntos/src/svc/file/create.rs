@@ -133,10 +133,12 @@ fn nt_create_named_pipe_file(
 ) -> NtResult {
     let default_timeout = match default_timeout {
         Some(timeout) => timeout.read(cx)?,
-        None => -500_000,
+        None => 0,
     };
+    // Zero is 50 milliseconds, as `CreateNamedPipe` documents; anonymous pipes pass it here.
+    let default_timeout = if default_timeout == 0 { -500_000 } else { default_timeout };
     // A timeout is relative, and a byte pipe cannot be read as messages.
-    if default_timeout >= 0
+    if default_timeout > 0
         || named_pipe_type & !3 != 0
         || read_mode > 1
         || completion_mode > 1

@@ -18,7 +18,7 @@ use crate::svc::{Handle, In, Out, ServiceCx};
 use crate::ustr::UnicodeString;
 
 use super::args::FileClass;
-use super::{rights, store};
+use super::{rights, store, told, with_implied};
 
 impl GuestValue for FILE_BASIC_INFORMATION {
     fn show(&self, _cx: &mut ServiceCx<'_>) -> String {
@@ -183,10 +183,32 @@ fn nt_query_information_file(
     length: u32,
     file_information_class: FileClass,
 ) -> NtResult {
+    let result = query_information(
+        cx,
+        file_handle,
+        io_status_block,
+        file_information,
+        length,
+        file_information_class,
+    );
+    told(cx, io_status_block, result)
+}
+
+fn query_information(
+    cx: &mut ServiceCx<'_>,
+    file_handle: Handle,
+    io_status_block: Out<IO_STATUS_BLOCK>,
+    file_information: Va,
+    length: u32,
+    file_information_class: FileClass,
+) -> NtResult {
     let class = file_information_class.0;
-    let file = cx.reference::<FileObject>(file_handle, required(class))?;
-    io_status_block.probe(cx)?;
+    let file = cx.reference::<FileObject>(file_handle, 0)?;
     let access = rights(cx, file_handle)?;
+    if required(class) & !with_implied(access) != 0 {
+        return Err(STATUS_ACCESS_DENIED);
+    }
+    io_status_block.probe(cx)?;
     let packed = query(cx.k, &file, class, access, length as usize)?;
     store(cx, file_information, &packed, io_status_block)
 }

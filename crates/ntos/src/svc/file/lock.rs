@@ -24,17 +24,21 @@ async fn nt_lock_file(
     event: Handle,
     apc_routine: Va,
     apc_context: u64,
-    io_status_block: Out<IO_STATUS_BLOCK>,
+    io_status_block: Option<Out<IO_STATUS_BLOCK>>,
     byte_offset: In<i64>,
     length: In<i64>,
     key: u32,
     fail_immediately: bool,
     exclusive_lock: bool,
 ) -> NtResult {
-    let asked =
-        Asked { file: file_handle, event, apc_routine, apc_context, status_block: io_status_block };
+    // DEVIATION: NT refuses a null status block. The userland's `LockFile` and `UnlockFile` pass one.
+    let status_block = io_status_block.unwrap_or(Out::new(Va(0)));
+    let asked = Asked { file: file_handle, event, apc_routine, apc_context, status_block };
     let (file, target, offset, length) = cx.with(|cx| -> NtResult<_> {
-        let (file, target) = asked.capture(cx, 0)?;
+        let (file, target) = match io_status_block {
+            Some(_) => asked.capture(cx, 0)?,
+            None => asked.capture_without_block(cx, 0)?,
+        };
         if rights(cx, file_handle)? & (FILE_READ_DATA | FILE_WRITE_DATA) == 0 {
             return Err(STATUS_ACCESS_DENIED);
         }
@@ -58,16 +62,20 @@ async fn nt_lock_file(
 fn nt_unlock_file(
     cx: &mut ServiceCx<'_>,
     file_handle: Handle,
-    io_status_block: Out<IO_STATUS_BLOCK>,
+    io_status_block: Option<Out<IO_STATUS_BLOCK>>,
     byte_offset: In<i64>,
     length: In<i64>,
     key: u32,
 ) -> NtResult {
     let file = cx.reference::<crate::io::FileObject>(file_handle, 0)?;
-    io_status_block.probe(cx)?;
+    if let Some(status_block) = io_status_block {
+        status_block.probe(cx)?;
+    }
     let (offset, length) = (byte_offset.read(cx)? as u64, length.read(cx)? as u64);
     let owner = LockOwner { file: file.header.id, process: cx.process().pid, key };
     file.ops.unlock(cx.k, &file, owner, offset, length)?;
-    write_status(cx, io_status_block, STATUS_SUCCESS, 0)?;
+    if let Some(status_block) = io_status_block {
+        write_status(cx, status_block, STATUS_SUCCESS, 0)?;
+    }
     Ok(STATUS_SUCCESS)
 }

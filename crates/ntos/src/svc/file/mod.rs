@@ -26,7 +26,7 @@ use guest_mem::Va;
 
 use crate::ex::event::{Event, create_event};
 use crate::io::facts::Packed;
-use crate::io::file::{lock_of, release};
+use crate::io::file::{event_of, lock_of, release};
 use crate::io::irp::{self, Irp, Outcome, Request, Target};
 use crate::io::{FileObject, IoResult, UserBuffer};
 use crate::ke::{self, WaitType};
@@ -86,8 +86,17 @@ impl Asked {
         cx: &mut ServiceCx<'_>,
         access: u32,
     ) -> NtResult<(ObRef<FileObject>, Target)> {
-        let file = cx.reference::<FileObject>(self.file, access)?;
         self.status_block.probe(cx)?;
+        self.capture_without_block(cx, access)
+    }
+
+    /// [`Asked::capture`] of a request whose status block may be null.
+    fn capture_without_block(
+        &self,
+        cx: &mut ServiceCx<'_>,
+        access: u32,
+    ) -> NtResult<(ObRef<FileObject>, Target)> {
+        let file = cx.reference::<FileObject>(self.file, access)?;
         let event = match self.event.non_null() {
             Some(handle) => Some(cx.reference::<Event>(handle, EVENT_MODIFY_STATE)?),
             None => None,
@@ -201,7 +210,7 @@ async fn acquire(cx: &AsyncCx, file: &ObRef<FileObject>) -> NtResult<()> {
 async fn finished(cx: &AsyncCx, file: &ObRef<FileObject>, irp: &Arc<Irp>) -> NtResult {
     let event = match &irp.target.event {
         Some(event) if !file.is_synchronous() => event.header.dispatcher(),
-        _ => file.header.dispatcher(),
+        _ => event_of(file),
     };
     while !irp.is_done() {
         let outcome = ke::wait(cx, &[event], WaitType::Any, file.is_alertable(), None).await;
@@ -243,4 +252,29 @@ fn write_status(
 /// The rights that a file handle grants, for checks of more than one right.
 fn rights(cx: &ServiceCx<'_>, handle: Handle) -> NtResult<u32> {
     if cx.mode == Mode::Kernel { Ok(FILE_ALL_ACCESS) } else { cx.granted_access(handle) }
+}
+
+/// The rights of a handle with those that come with having no other.
+///
+/// DEVIATION: NT asks for `FILE_READ_ATTRIBUTES` and `FILE_WRITE_ATTRIBUTES`. The userland's `MoveFile` and
+/// `SetFileAttributes` work on attributes with handles that were opened for no specific right at all.
+fn with_implied(access: u32) -> u32 {
+    const SPECIFIC: u32 = 0x1FF;
+    let implied =
+        if access & SPECIFIC == 0 { FILE_READ_ATTRIBUTES | FILE_WRITE_ATTRIBUTES } else { 0 };
+    access | implied
+}
+
+/// Ends a query or set: a failure is written to the status block, too.
+///
+/// DEVIATION: NT leaves the status block alone when a request fails at once. The userland's `SetFilePointerEx` reads
+/// the reason from there.
+fn told(cx: &mut ServiceCx<'_>, status_block: Out<IO_STATUS_BLOCK>, result: NtResult) -> NtResult {
+    if let Err(status) = result
+        && status.is_error()
+    {
+        // The caller learns the reason from the result in any case.
+        let _ = write_status(cx, status_block, status, 0);
+    }
+    result
 }

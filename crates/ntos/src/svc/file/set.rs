@@ -17,7 +17,7 @@ use crate::svc::{Handle, Out, ServiceCx};
 use crate::ustr::UnicodeString;
 
 use super::args::FileClass;
-use super::write_status;
+use super::{rights, told, with_implied, write_status};
 
 /// The least length and the right that a class requires.
 fn required(class: u32) -> Option<(usize, u32)> {
@@ -191,6 +191,25 @@ fn nt_set_information_file(
     length: u32,
     file_information_class: FileClass,
 ) -> NtResult {
+    let result = set_information(
+        cx,
+        file_handle,
+        io_status_block,
+        file_information,
+        length,
+        file_information_class,
+    );
+    told(cx, io_status_block, result)
+}
+
+fn set_information(
+    cx: &mut ServiceCx<'_>,
+    file_handle: Handle,
+    io_status_block: Out<IO_STATUS_BLOCK>,
+    file_information: Va,
+    length: u32,
+    file_information_class: FileClass,
+) -> NtResult {
     let class = file_information_class.0;
     let Some((minimum, access)) = required(class) else {
         cx.k.notice_once(format!("NtSetInformationFile class {class} is not implemented"));
@@ -201,7 +220,10 @@ fn nt_set_information_file(
     }
     io_status_block.probe(cx)?;
     let bytes = cx.read_vec(file_information, length as usize)?;
-    let file = cx.reference::<FileObject>(file_handle, access)?;
+    let file = cx.reference::<FileObject>(file_handle, 0)?;
+    if access & !with_implied(rights(cx, file_handle)?) != 0 {
+        return Err(STATUS_ACCESS_DENIED);
+    }
     set(cx, &file, class, &bytes)?;
     write_status(cx, io_status_block, STATUS_SUCCESS, 0)?;
     Ok(STATUS_SUCCESS)

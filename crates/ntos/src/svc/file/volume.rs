@@ -11,13 +11,32 @@ use crate::io::facts::{fixed, volume_information};
 use crate::svc::{Handle, Out, ServiceCx};
 
 use super::args::VolumeClass;
-use super::store;
+use super::{store, told};
 
 /// Says something of the volume that a file is on: label, sizes, device type, file system.
 ///
 /// `STATUS_INFO_LENGTH_MISMATCH` for a buffer that is too short, `STATUS_BUFFER_OVERFLOW` with a cut name.
 #[service(Partial("classes 1, 3, 4, 5, 7, 8, 11"))]
 fn nt_query_volume_information_file(
+    cx: &mut ServiceCx<'_>,
+    file_handle: Handle,
+    io_status_block: Out<IO_STATUS_BLOCK>,
+    fs_information: Va,
+    length: u32,
+    fs_information_class: VolumeClass,
+) -> NtResult {
+    let result = query_volume(
+        cx,
+        file_handle,
+        io_status_block,
+        fs_information,
+        length,
+        fs_information_class,
+    );
+    told(cx, io_status_block, result)
+}
+
+fn query_volume(
     cx: &mut ServiceCx<'_>,
     file_handle: Handle,
     io_status_block: Out<IO_STATUS_BLOCK>,

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::cm::{BootFacts, boot};
+use crate::ex::event::create_event;
 use crate::se::Token;
 use crate::testing::{DATA, TestCall, TestMachine, in_out, out};
 use abi::NtStatus;
+use abi::ke::SYNCHRONIZATION_EVENT;
 use abi::ob::OBJ_CASE_INSENSITIVE;
 
 /// Where answers are written.

@@ -199,7 +199,7 @@ fn an_apc_ends_an_alertable_wait_only() {
     machine.put(0x20, &-1_000_000i64);
     let delay = |alertable| {
         move |cx: AsyncCx| async move {
-            nt_delay_execution(&cx, alertable, In::new(Va(DATA + 0x20))).await
+            nt_delay_execution(&cx, alertable, Some(In::new(Va(DATA + 0x20)))).await
         }
     };
     let queue = || {

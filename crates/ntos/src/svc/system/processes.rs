@@ -12,10 +12,10 @@ use crate::Kernel;
 use crate::ke::sched::ThreadState;
 use crate::mm;
 use crate::ob::ObRef;
+use crate::ps::cpu_time;
 use crate::ps::create::base_priority;
 use crate::ps::{Process, Thread};
 use crate::svc::cx::USER_END;
-use crate::svc::thread::cpu_time;
 
 /// Which class is asked for.
 #[derive(Clone, Copy, PartialEq, Eq)]

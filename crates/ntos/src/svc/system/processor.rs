@@ -7,9 +7,10 @@ use abi::status_table::*;
 use zerocopy::IntoBytes;
 
 use crate::Kernel;
+use crate::ex::clock::uptime;
 use crate::ps::Process;
+use crate::ps::cpu_time;
 use crate::svc::info::Reply;
-use crate::svc::thread::cpu_time;
 use crate::svc::{Handle, ServiceCx};
 
 /// `PROCESSOR_ARCHITECTURE_AMD64`.
@@ -59,7 +60,7 @@ pub(in crate::svc) fn idle_and_busy(k: &Kernel) -> (u64, u64) {
     let ended: u64 = k.ps.processes.values().map(|p| p.state.open().instructions).sum();
     let living: u64 = k.ps.threads.values().map(|t| t.sched.open().instructions).sum();
     let busy = cpu_time(ended + living);
-    (k.host.interrupt_time().saturating_sub(busy), busy)
+    (uptime(k).saturating_sub(busy), busy)
 }
 
 /// `SystemProcessorPerformanceInformation`: idle time is part of kernel time, as NT counts it.

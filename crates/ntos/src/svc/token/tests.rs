@@ -1,6 +1,7 @@
 //! Token services called as guests call them, on a machine without a processor.
 
 use super::*;
+use crate::svc::In;
 use crate::testing::{DATA, TestMachine, out};
 
 const BUFFER: u64 = 0x800;
@@ -123,6 +124,33 @@ fn a_thread_impersonates_with_a_duplicate_and_the_level_only_falls() {
     assert_eq!(machine.with(own), Ok(STATUS_SUCCESS));
     assert_eq!(query(&machine, CURRENT_THREAD_TOKEN, 8, 4).0, Ok(STATUS_SUCCESS));
     assert_eq!(machine.get::<u32>(BUFFER), TOKEN_IMPERSONATION);
+}
+
+#[test]
+fn clients_are_acted_for_only_by_those_who_may() {
+    let machine = machine();
+    let primary = machine.process.token.open().clone();
+    let set = |token: Option<&ObRef<Token>>| {
+        machine.with(|cx| se::impersonate(cx.k, &machine.thread, token.cloned()))
+    };
+    let kind = || {
+        let token = machine.thread.impersonation.open().clone();
+        token.map(|token| token.state.open().kind)
+    };
+    assert_eq!(set(Some(&primary)), Err(STATUS_BAD_TOKEN_TYPE));
+    let full = TokenKind::Impersonation(SECURITY_IMPERSONATION);
+    let system = machine.with(|cx| {
+        let token = Token::system(cx.k).unwrap();
+        token.state.open().kind = full;
+        token
+    });
+    set(Some(&system)).unwrap();
+    assert_eq!(kind(), Some(full));
+    set(None).unwrap();
+    assert_eq!(kind(), None);
+    primary.state.open().privileges.clear();
+    set(Some(&system)).unwrap();
+    assert_eq!(kind(), Some(TokenKind::Impersonation(SECURITY_IDENTIFICATION)));
 }
 
 #[test]
