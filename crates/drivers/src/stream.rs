@@ -131,7 +131,12 @@ impl OpenFile for StreamFile {
             let count = piece.len().min(buffer.len - done);
             let part = piece.get_mut(..count).unwrap_or_default();
             buffer.read(k, done, part)?;
-            k.host.stream_write(self.stream, part).map_err(|error| status_of(&error))?;
+            let written = k.host.stream_write(self.stream, part);
+            written.map_err(|error| match status_of(&error) {
+                // Nobody reads any more: a writer is told so in other words than a reader.
+                STATUS_PIPE_BROKEN => STATUS_PIPE_CLOSING,
+                status => status,
+            })?;
             done += count;
         }
         let position = irp.file.state.open().position.max(0) as u64;
@@ -162,5 +167,38 @@ impl OpenFile for StreamFile {
             id: metadata.inode,
             ..facts
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Machine, STATUS, Scratch};
+    use ntos::svc::Handle;
+    use ntos::testing::DATA;
+
+    #[test]
+    fn output_goes_to_the_host_and_console_controls_fail() {
+        let m = Machine::new(&Scratch::new());
+        let open = |stream| {
+            m.machine.with(|cx| {
+                let mut handles = std::mem::take(&mut *cx.process().handles.open());
+                let handle = open_standard(cx.k, &mut handles, stream).unwrap();
+                *cx.process().handles.open() = handles;
+                Handle(handle)
+            })
+        };
+        let (input, output) = (open(Stream::Input), open(Stream::Output));
+        assert_eq!(m.write(output, None, b"some "), Ok(5));
+        assert_eq!(m.write(output, Some(0), b"text"), Ok(4));
+        assert_eq!(*m.machine.host.written.lock(), b"some text");
+        assert_eq!(m.read(input, None, 5), Err(STATUS_END_OF_FILE));
+        assert_eq!(m.write(input, None, b"x"), Err(STATUS_ACCESS_DENIED));
+        let control = [output.0, 0, 0, 0, DATA + STATUS, 0x50_8078, 0, 0, 0, 0];
+        assert_eq!(m.call("NtDeviceIoControlFile", &control), Err(STATUS_NOT_SUPPORTED));
+        let volume = [output.0, DATA + STATUS, DATA + crate::testing::BUFFER, 8, 4];
+        m.call("NtQueryVolumeInformationFile", &volume).unwrap();
+        // The test host's streams are closed.
+        assert_eq!(m.bytes(4), FILE_DEVICE_NULL.to_le_bytes());
     }
 }

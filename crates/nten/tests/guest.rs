@@ -742,6 +742,40 @@ code 3, ended at: 1, user time: 1
 open the ended: ok
 "#;
 
+/// The C library's `system`, `popen` and `spawn`, attribute lists of `CreateProcess`, ways for a process to end.
+#[test]
+fn spawn() {
+    let outcome = Run::program(build("spawn")).go();
+    outcome.prints(SPAWN).exits(0);
+}
+
+const SPAWN: &str = r#"system: 9
+system is there: 1
+popen: from a shell
+pclose: 0
+pclose: 4
+long text: 2000 lines, 0
+child: descriptor has "inherited"
+spawn: 3
+spawn of nothing: -1
+handle list: object 0
+not in it: timeout
+without a list: object 0
+another parent: 1
+this parent: 1
+the other: 1
+started in a job: 1
+and ended: 12
+last thread: 44
+exit from a thread: 45
+ends itself: 46
+never started: 47
+no window: 46
+detached: 46
+idle: 20
+its only thread ended: 48
+"#;
+
 /// DLLs loaded at run time.
 #[test]
 fn loads() {

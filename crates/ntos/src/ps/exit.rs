@@ -72,8 +72,7 @@ pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
     };
     event::abandon_mutants(k, thread);
     crate::cm::notify::thread_exits(k, thread);
-    let cancelled = crate::io::thread_exits(k, thread);
-    debug_assert!(cancelled.is_ok(), "cancellation has no way to fail");
+    crate::io::thread_exits(k, thread);
     let instructions = {
         let mut sched = thread.sched.open();
         sched.state = ThreadState::Terminated;

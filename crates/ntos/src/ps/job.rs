@@ -424,3 +424,83 @@ fn check_job_time(k: &mut Kernel, job: &ObRef<Job>) {
 
 /// A job that someone may have let go of.
 pub type WeakJob = Weak<Object<Job>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestMachine, process, thread};
+
+    fn limited(k: &mut Kernel, flags: u32) -> ObRef<Job> {
+        let job = create_job(k).unwrap();
+        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+        limits.BasicLimitInformation.LimitFlags = flags;
+        set_limits(k, &job, limits);
+        job
+    }
+
+    #[test]
+    fn children_leave_the_jobs_that_let_them() {
+        let machine = TestMachine::new();
+        machine.executive.with(|k| {
+            let outer = limited(k, 0);
+            let inner = limited(k, JOB_OBJECT_LIMIT_BREAKAWAY_OK);
+            assign(k, &outer, &machine.process).unwrap();
+            assign(k, &inner, &machine.process).unwrap();
+            assert!(contains(&outer, &machine.process));
+            let stays = inherit(&machine.process, false).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&stays, &inner));
+            let leaves = inherit(&machine.process, true).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&leaves, &outer));
+            set_limits(k, &inner, JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default());
+            assert_eq!(inherit(&machine.process, true).err(), Some(STATUS_ACCESS_DENIED));
+        });
+    }
+
+    #[test]
+    fn a_job_out_of_time_posts_once_or_ends() {
+        let machine = TestMachine::new();
+        machine.executive.with(|k| {
+            let job = create_job(k).unwrap();
+            let port = completion::create(k).unwrap();
+            assign(k, &job, &machine.process).unwrap();
+            set_port(k, &job, Some((port.clone(), 9)));
+            job.state.open().end_of_job_time = JOB_OBJECT_POST_AT_END_OF_JOB;
+            let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+            limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_JOB_TIME;
+            limits.BasicLimitInformation.PerJobUserTimeLimit = 10;
+            set_limits(k, &job, limits);
+            check_times(k);
+            machine.thread.sched.open().instructions += 2000;
+            check_times(k);
+            check_times(k);
+            let messages: Vec<u64> =
+                completion::take(k, &port, 9).iter().map(|packet| packet.information).collect();
+            assert_eq!(messages, [Message::NewProcess as u64, Message::EndOfJobTime as u64]);
+            assert!(!machine.process.is_exiting());
+
+            job.state.open().end_of_job_time = JOB_OBJECT_TERMINATE_AT_END_OF_JOB;
+            set_limits(k, &job, limits);
+            machine.thread.sched.open().instructions += 2000;
+            check_times(k);
+            let status = machine.process.state.open().exit_status;
+            assert_eq!(status, Some(ERROR_NOT_ENOUGH_QUOTA));
+        });
+    }
+
+    #[test]
+    fn a_job_is_signaled_when_its_termination_is_complete() {
+        let machine = TestMachine::new();
+        machine.executive.with(|k| {
+            let job = create_job(k).unwrap();
+            let other = process(k, "other.exe");
+            let its_thread = thread(k, &other);
+            assign(k, &job, &other).unwrap();
+            terminate(k, &job, STATUS_SUCCESS);
+            assert_eq!(job.header.dispatcher().state(&k.ram), 0);
+            exit::thread_exits(k, &its_thread);
+            assert_eq!(job.header.dispatcher().state(&k.ram), 1);
+            let state = job.state.open();
+            assert_eq!((state.processes.len(), state.total_processes), (0, 1));
+        });
+    }
+}

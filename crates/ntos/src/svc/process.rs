@@ -19,7 +19,8 @@ use crate::{enum_arg, flags_arg};
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
 use super::thread::{
-    NtStatusArg, PS_ATTRIBUTE, ThreadCreateFlags, answer_attributes, read_attributes, unknown_class,
+    AttributeList, NtStatusArg, PS_ATTRIBUTE, ThreadCreateFlags, answer_attributes,
+    read_attributes, unknown_class,
 };
 use super::{Handle, In, Out, ServiceCx};
 
@@ -88,9 +89,46 @@ fn nt_open_process(
         cx.k.ps.process(id.UniqueProcess).ok_or(STATUS_INVALID_PARAMETER)?
     };
     process_handle.probe(cx)?;
-    let handle = cx.open_handle(&process, desired_access.0, attributes.flags)?;
-    process_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(process_handle, &process, desired_access.0, attributes.flags)
+}
+
+/// Opens the process that follows another one, in order of creation; a null handle asks for the first.
+///
+/// `PROCESS_GET_NEXT_FLAGS_PREVIOUS_PROCESS` goes backwards. Ids grow, so the order is that of ids. Processes that do
+/// not grant the access are passed over; `STATUS_NO_MORE_ENTRIES` at the end.
+#[service]
+fn nt_get_next_process(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    desired_access: AccessMask,
+    handle_attributes: u32,
+    flags: u32,
+    new_process_handle: Out<HandleValue>,
+) -> NtResult {
+    const PREVIOUS: u32 = 1;
+    if flags & !PREVIOUS != 0 {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    let from = match process_handle.non_null() {
+        Some(handle) => Some(cx.reference::<Process>(handle, 0)?.pid),
+        None => None,
+    };
+    new_process_handle.write(cx, &HandleValue(0))?;
+    let backwards = flags & PREVIOUS != 0;
+    let mut processes: Vec<_> = cx.k.ps.processes.values().cloned().collect();
+    processes.sort_by_key(|process| process.pid);
+    if backwards {
+        processes.reverse();
+    }
+    let follows =
+        |pid: u64| from.is_none_or(|from| if backwards { pid < from } else { pid > from });
+    for process in processes.iter().filter(|process| follows(process.pid)) {
+        if let Ok(handle) = cx.open_handle(process, desired_access.0, handle_attributes) {
+            new_process_handle.write(cx, &HandleValue(handle))?;
+            return Ok(STATUS_SUCCESS);
+        }
+    }
+    Err(STATUS_NO_MORE_ENTRIES)
 }
 
 /// Suspends every thread of a process.
@@ -331,7 +369,9 @@ mod attribute {
     pub const TOKEN: u64 = 0x6_0002;
     pub const IMAGE_NAME: u64 = 0x2_0005;
     pub const IMAGE_INFO: u64 = 0x6;
-    pub const HANDLE_LIST: u64 = 0x2_000A;
+    pub const PRIORITY_CLASS: u64 = 0x2_0008;
+    pub const ERROR_MODE: u64 = 0x2_0009;
+    pub const HANDLE_LIST: u64 = 0x2_000B;
     pub const JOB_LIST: u64 = 0x2_0013;
 }
 
@@ -356,7 +396,9 @@ const CREATE_SUSPENDED: u32 = 1;
 /// The process starts in its parent's job unless that lets it break away, and in the jobs of the attribute list.
 /// Fails with `STATUS_ACCESS_DENIED` if the job does not allow breaking away, `STATUS_QUOTA_EXCEEDED` if it is full.
 /// After a failure nothing is left of the process.
-#[service(Partial("no debug objects, no section or priority attributes"))]
+#[service(Partial(
+    "debug objects are refused; group affinity, protection and mitigation attributes are not looked at"
+))]
 fn nt_create_user_process(
     cx: &mut ServiceCx<'_>,
     process_handle: Out<HandleValue>,
@@ -369,7 +411,7 @@ fn nt_create_user_process(
     thread_flags: ThreadCreateFlags,
     process_parameters: Va,
     create_info: Va,
-    attribute_list: Va,
+    attribute_list: AttributeList,
 ) -> NtResult {
     let list = read_attributes(cx, attribute_list)?;
     let parameters = ProcessParameters::capture(cx, process_parameters)?;
@@ -398,6 +440,11 @@ fn nt_create_user_process(
         token,
     };
     let process = create::create_process(cx.k, request)?;
+    {
+        let mut state = process.state.open();
+        state.priority_class = inputs.priority_class.unwrap_or(state.priority_class);
+        state.hard_error_mode = inputs.error_mode.unwrap_or(state.hard_error_mode);
+    }
     let jobs = job.into_iter().chain(inputs.jobs);
     let made = enter_jobs(cx, &process, jobs).and_then(|()| first_thread(cx, &process));
     let outcome = made.and_then(|thread| {
@@ -483,12 +530,15 @@ struct CreationInputs {
     token: Option<ObRef<crate::se::Token>>,
     handle_list: Option<Vec<u64>>,
     jobs: Vec<ObRef<Job>>,
+    priority_class: Option<u8>,
+    error_mode: Option<u32>,
 }
 
 fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<CreationInputs> {
     let mut path = None;
     let mut parent = cx.process().clone();
     let (mut token, mut handle_list) = (None, None);
+    let (mut priority_class, mut error_mode) = (None, None);
     let mut jobs = Vec::new();
     for entry in list {
         match entry.attribute {
@@ -512,12 +562,17 @@ fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<Cr
                     jobs.push(cx.reference::<Job>(Handle(handle), access)?);
                 }
             }
+            attribute::PRIORITY_CLASS => priority_class = Some(cx.read::<u8>(Va(entry.value))?),
+            attribute::ERROR_MODE => error_mode = Some(cx.read::<u32>(Va(entry.value))?),
             attribute::DEBUG_OBJECT => return Err(STATUS_NOT_SUPPORTED),
             _ => {}
         }
     }
     let path = path.ok_or(STATUS_INVALID_PARAMETER)?;
-    Ok(CreationInputs { path, parent, token, handle_list, jobs })
+    if priority_class.is_some_and(|class| !(1..=6).contains(&class)) {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    Ok(CreationInputs { path, parent, token, handle_list, jobs, priority_class, error_mode })
 }
 
 fn read_handles(cx: &mut ServiceCx<'_>, entry: &PS_ATTRIBUTE) -> NtResult<Vec<u64>> {
@@ -531,7 +586,7 @@ fn image_information(process: &Process) -> NtResult<abi::mm::SECTION_IMAGE_INFOR
 }
 
 crate::service_table! {
-    SERVICES: nt_terminate_process, nt_open_process, nt_suspend_process, nt_resume_process,
+    SERVICES: nt_terminate_process, nt_open_process, nt_get_next_process, nt_suspend_process, nt_resume_process,
     nt_query_information_process, nt_set_information_process,
     nt_create_user_process,
 }

@@ -70,8 +70,79 @@ const PS_ATTRIBUTE_CLIENT_ID: u64 = 0x1_0003;
 /// `PsAttributeTebAddress`.
 const PS_ATTRIBUTE_TEB_ADDRESS: u64 = 0x1_0004;
 
+/// A `PPS_ATTRIBUTE_LIST` argument; null is an empty list.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AttributeList(Va);
+
+/// Numbers of attributes, without the bits that say how they are passed.
+const ATTRIBUTE_NAMES: &[&str] = &[
+    "ParentProcess",
+    "DebugObject",
+    "Token",
+    "ClientId",
+    "TebAddress",
+    "ImageName",
+    "ImageInfo",
+    "MemoryReserve",
+    "PriorityClass",
+    "ErrorMode",
+    "StdHandleInfo",
+    "HandleList",
+    "GroupAffinity",
+    "PreferredNode",
+    "IdealProcessor",
+    "UmsThread",
+    "MitigationOptions",
+    "ProtectionLevel",
+    "SecureProcess",
+    "JobList",
+];
+
+impl super::Arg for AttributeList {
+    fn decode(cursor: &mut super::ArgCursor<'_>) -> Self {
+        AttributeList(Va(cursor.next_raw()))
+    }
+
+    fn describe(&self, name: &'static str, trace: &mut super::ArgTrace<'_, '_>) {
+        trace.input(name, |cx| {
+            let list = read_attributes(cx, *self).unwrap_or_default();
+            let texts: Vec<String> = list.iter().map(|entry| show_attribute(cx, entry)).collect();
+            format!("{{{}}}", texts.join(", "))
+        });
+    }
+}
+
+fn show_attribute(cx: &mut ServiceCx<'_>, entry: &PS_ATTRIBUTE) -> String {
+    let number = (entry.attribute & 0xFFFF) as usize;
+    let name = ATTRIBUTE_NAMES.get(number).copied().unwrap_or("?");
+    let at = Va(entry.value);
+    let (size, words) = (entry.size as usize, (entry.size / 8).min(16));
+    match name {
+        "ImageName" => {
+            let bytes = cx.read_vec(at, size).unwrap_or_default();
+            let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+            format!("{name} {:?}", String::from_utf16_lossy(&units.collect::<Vec<_>>()))
+        }
+        "ParentProcess" | "DebugObject" | "Token" => {
+            format!("{name} {}", cx.show_handle(Handle(entry.value)))
+        }
+        "HandleList" | "JobList" => {
+            let shown = (0..words).map(|index| {
+                let handle = cx.read(Va(at.0.wrapping_add(index * 8))).unwrap_or_default();
+                cx.show_handle(Handle(handle))
+            });
+            format!("{name} [{}]", shown.collect::<Vec<_>>().join(", "))
+        }
+        "?" => format!("{:#x}", entry.attribute),
+        _ => name.to_owned(),
+    }
+}
+
 /// Reads a `PS_ATTRIBUTE_LIST`.
-pub(super) fn read_attributes(cx: &mut ServiceCx<'_>, list: Va) -> NtResult<Vec<PS_ATTRIBUTE>> {
+pub(super) fn read_attributes(
+    cx: &mut ServiceCx<'_>,
+    AttributeList(list): AttributeList,
+) -> NtResult<Vec<PS_ATTRIBUTE>> {
     if list.0 == 0 {
         return Ok(Vec::new());
     }
@@ -129,7 +200,7 @@ fn nt_create_thread_ex(
     _zero_bits: u64,
     stack_size: u64,
     maximum_stack_size: u64,
-    attribute_list: Va,
+    attribute_list: AttributeList,
 ) -> NtResult {
     let attributes = cx.capture_attributes(object_attributes)?;
     let list = read_attributes(cx, attribute_list)?;
@@ -144,8 +215,7 @@ fn nt_create_thread_ex(
     let thread = create::create_thread(cx.k, &process, &request)?;
     thread.state.open().hide_from_debugger = create_flags.0 & 4 != 0;
     let flags = attributes.map(|a| a.flags).unwrap_or_default();
-    let handle = cx.open_handle(&thread, desired_access.0, flags)?;
-    thread_handle.write(cx, &HandleValue(handle))?;
+    cx.give_handle(thread_handle, &thread, desired_access.0, flags)?;
     answer_attributes(cx, &list, &thread)?;
     if create_flags.0 & 1 != 0 {
         thread.sched.open().suspended = 1;
@@ -205,9 +275,7 @@ fn nt_open_thread(
         return Err(STATUS_INVALID_CID);
     }
     thread_handle.probe(cx)?;
-    let handle = cx.open_handle(&thread, desired_access.0, attributes.flags)?;
-    thread_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(thread_handle, &thread, desired_access.0, attributes.flags)
 }
 
 /// Opens the thread that follows another one in a process, in order of creation.
@@ -230,9 +298,7 @@ fn nt_get_next_thread(
     let threads = process.state.open().threads.clone();
     let next = threads.iter().find(|thread| after.as_ref().is_none_or(|a| thread.tid > a.tid));
     let next = next.ok_or(STATUS_NO_MORE_ENTRIES)?;
-    let handle = cx.open_handle(next, desired_access.0, handle_attributes)?;
-    new_thread_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(new_thread_handle, next, desired_access.0, handle_attributes)
 }
 
 /// Suspends a thread; its previous suspend count is returned.
