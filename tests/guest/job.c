@@ -83,6 +83,14 @@ static int child(char **argv)
             return GetLastError();
         return in_job(inner, 0) * 100 + end(inner);
     }
+    if (!strcmp(argv[1], "own")) {
+        HANDLE job = CreateJobObjectA(0, 0);
+        limit(job, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, 0);
+        AssignProcessToJobObject(job, GetCurrentProcess());
+        // It waits for ever, but this process holds the job's only handle.
+        CloseHandle(spawn("wait", 0));
+        return 8;
+    }
     if (!strcmp(argv[1], "query")) {
         char list[64];
         JOBOBJECT_BASIC_PROCESS_ID_LIST *ids = (void *)list;
@@ -177,6 +185,9 @@ int main(int argc, char **argv)
     say("ended with the last handle: %lu", end(second));
     CloseHandle(inner);
 
+    say("its own job: %lu", end(spawn_in(job, "own")));
+    Sleep(200);
+    accounting(job);
     JOBOBJECT_BASIC_LIMIT_INFORMATION basic = {.LimitFlags = JOB_OBJECT_LIMIT_PROCESS_TIME};
     basic.PerProcessUserTimeLimit.QuadPart = 500000;
     say("time limit: %s", outcome(SetInformationJobObject(job, JobObjectBasicLimitInformation, &basic, sizeof basic)));

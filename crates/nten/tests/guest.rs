@@ -682,6 +682,8 @@ in both: 1 1
 a job with others in it: error 5
 ended from above: 66
 ended with the last handle: 0
+its own job: 8
+  13 processes, 0 active, 1 terminated
 time limit: ok
 out of time: 1816
 limits: 2, 144 bytes
@@ -774,6 +776,49 @@ no window: 46
 detached: 46
 idle: 20
 its only thread ended: 48
+"#;
+
+/// A debugger: events, exceptions passed on and handled, a single step, attaching and detaching.
+#[test]
+fn debug() {
+    let outcome = Run::program(build("debug")).go();
+    outcome.prints(DEBUG).exits(0);
+}
+
+const DEBUG: &str = r#"start: ok
+debugged: ok
+it is: 1
+process: as it is, first 1
+debug string: hello, debugger
+exception e0000001, chance 1
+exception e0000002, chance 1
+behind the breakpoint: 1
+exception 80000004, chance 1
+thread ended: 21
+some images: 1, threads: yes, breakpoints: 2
+exit: 00000020
+ended: 32
+start: ok
+process: as it is, first 1
+debug string: hello, debugger
+exception e0000001, chance 1
+exception e0000002, chance 1
+behind the breakpoint: 1
+exception 80000004, chance 1
+thread ended: 21
+exception c0000005, chance 1
+exception c0000005, chance 2
+some images: 1, threads: yes, breakpoints: 2
+exit: c0000005
+start: ok
+running: timeout
+attach: ok
+process: as it is, first 1
+detach: ok
+debugged: 0
+running: timeout
+nothing more: error 121
+ended: object 0
 "#;
 
 /// DLLs loaded at run time.

@@ -18,6 +18,7 @@ pub mod table;
 
 mod alert;
 mod atom;
+mod debug;
 mod event;
 mod file;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use guest_mem::Va;
 use ntos_macros::service;
 use zerocopy::{Immutable, IntoBytes};
 
+use crate::dbgk::{self, DebugObject};
 use crate::ob::ObRef;
 use crate::ps::create::{self, ProcessRequest, ThreadRequest};
 use crate::ps::job::{self, Job};
@@ -245,10 +246,19 @@ fn nt_query_information_process(
             let user = cpu_time(process.instructions());
             reply.exact(cx, &[created as u64, exited as u64, 0, user])
         }
-        // No debugger is attached: there are no debug objects.
-        C::ProcessDebugPort => reply.exact(cx, &0u64),
-        C::ProcessDebugObjectHandle => Err(STATUS_PORT_NOT_SET),
-        C::ProcessDebugFlags => reply.exact(cx, &1u32),
+        C::ProcessDebugPort => {
+            let debugged = dbgk::debugger_of(&process).is_some();
+            reply.exact(cx, &if debugged { u64::MAX } else { 0 })
+        }
+        C::ProcessDebugObjectHandle => {
+            let object = dbgk::debugger_of(&process).ok_or(STATUS_PORT_NOT_SET)?;
+            let handle = cx.open_handle(&object, abi::ob::MAXIMUM_ALLOWED, 0)?;
+            reply.exact(cx, &handle)
+        }
+        C::ProcessDebugFlags => {
+            let inherits = !process.state.open().no_debug_inherit;
+            reply.exact(cx, &u32::from(inherits))
+        }
         C::ProcessDefaultHardErrorMode => {
             let mode = process.state.open().hard_error_mode;
             reply.exact(cx, &mode)
@@ -386,6 +396,8 @@ flags_arg! {
 
 /// `PROCESS_CREATE_FLAGS_BREAKAWAY`.
 const BREAKAWAY: u32 = 1;
+/// `PROCESS_CREATE_FLAGS_NO_DEBUG_INHERIT`.
+const NO_DEBUG_INHERIT: u32 = 2;
 /// `PROCESS_CREATE_FLAGS_INHERIT_HANDLES`.
 const INHERIT_HANDLES: u32 = 4;
 /// `THREAD_CREATE_FLAGS_CREATE_SUSPENDED`.
@@ -396,9 +408,7 @@ const CREATE_SUSPENDED: u32 = 1;
 /// The process starts in its parent's job unless that lets it break away, and in the jobs of the attribute list.
 /// Fails with `STATUS_ACCESS_DENIED` if the job does not allow breaking away, `STATUS_QUOTA_EXCEEDED` if it is full.
 /// After a failure nothing is left of the process.
-#[service(Partial(
-    "debug objects are refused; group affinity, protection and mitigation attributes are not looked at"
-))]
+#[service(Partial("group affinity, protection and mitigation attributes are not looked at"))]
 fn nt_create_user_process(
     cx: &mut ServiceCx<'_>,
     process_handle: Out<HandleValue>,
@@ -420,6 +430,7 @@ fn nt_create_user_process(
     process_handle.probe(cx)?;
     thread_handle.probe(cx)?;
     let inputs = creation_inputs(cx, &list)?;
+    let debugger = inputs.debugger.clone().or_else(|| inherited_debugger(&inputs.parent));
     let job = job::inherit(&inputs.parent, process_flags.0 & BREAKAWAY != 0)?;
     let file = crate::io::open_image_file(cx.k, cx.process(), &inputs.path)?;
     let section = crate::mm::create_image_section(cx.k, file)?;
@@ -468,6 +479,10 @@ fn nt_create_user_process(
             if thread_flags.0 & CREATE_SUSPENDED != 0 {
                 thread.sched.open().suspended = 1;
             }
+            process.state.open().no_debug_inherit = process_flags.0 & NO_DEBUG_INHERIT != 0;
+            if let Some(debugger) = debugger {
+                dbgk::attach(cx.k, &debugger, &process)?;
+            }
             create::start_thread(cx.k, &thread);
             Ok(STATUS_SUCCESS)
         }
@@ -476,6 +491,12 @@ fn nt_create_user_process(
             Err(status)
         }
     }
+}
+
+/// A debugger of a process debugs its children, too, unless it was started to debug that one only.
+fn inherited_debugger(parent: &Process) -> Option<ObRef<DebugObject>> {
+    let state = parent.state.open();
+    state.debugger.clone().filter(|_| !state.no_debug_inherit)
 }
 
 /// Puts a new process into its jobs.
@@ -532,6 +553,7 @@ struct CreationInputs {
     jobs: Vec<ObRef<Job>>,
     priority_class: Option<u8>,
     error_mode: Option<u32>,
+    debugger: Option<ObRef<DebugObject>>,
 }
 
 fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<CreationInputs> {
@@ -539,7 +561,7 @@ fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<Cr
     let mut parent = cx.process().clone();
     let (mut token, mut handle_list) = (None, None);
     let (mut priority_class, mut error_mode) = (None, None);
-    let mut jobs = Vec::new();
+    let (mut jobs, mut debugger) = (Vec::new(), None);
     for entry in list {
         match entry.attribute {
             attribute::IMAGE_NAME => {
@@ -564,7 +586,10 @@ fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<Cr
             }
             attribute::PRIORITY_CLASS => priority_class = Some(cx.read::<u8>(Va(entry.value))?),
             attribute::ERROR_MODE => error_mode = Some(cx.read::<u32>(Va(entry.value))?),
-            attribute::DEBUG_OBJECT => return Err(STATUS_NOT_SUPPORTED),
+            attribute::DEBUG_OBJECT => {
+                let access = abi::dbgk::DEBUG_PROCESS_ASSIGN;
+                debugger = Some(cx.reference::<DebugObject>(Handle(entry.value), access)?);
+            }
             _ => {}
         }
     }
@@ -572,7 +597,16 @@ fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<Cr
     if priority_class.is_some_and(|class| !(1..=6).contains(&class)) {
         return Err(STATUS_INVALID_PARAMETER);
     }
-    Ok(CreationInputs { path, parent, token, handle_list, jobs, priority_class, error_mode })
+    Ok(CreationInputs {
+        path,
+        parent,
+        token,
+        handle_list,
+        jobs,
+        priority_class,
+        error_mode,
+        debugger,
+    })
 }
 
 fn read_handles(cx: &mut ServiceCx<'_>, entry: &PS_ATTRIBUTE) -> NtResult<Vec<u64>> {

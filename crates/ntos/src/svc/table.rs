@@ -65,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
     [
         super::alert::SERVICES,
         super::atom::SERVICES,
+        super::debug::SERVICES,
         super::event::SERVICES,
         super::file::SERVICES,
         super::job::SERVICES,

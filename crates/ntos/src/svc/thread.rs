@@ -8,6 +8,7 @@ use abi::{NtResult, NtStatus};
 use guest_mem::Va;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use crate::dbgk;
 use crate::ke::{self, context, exception, sched};
 use crate::ob::ObRef;
 use crate::ps::create::{self, ThreadRequest};
@@ -221,6 +222,7 @@ fn nt_create_thread_ex(
         thread.sched.open().suspended = 1;
     }
     create::start_thread(cx.k, &thread);
+    dbgk::post(cx.k, &thread, dbgk::What::CreateThread);
     Ok(STATUS_SUCCESS)
 }
 
@@ -351,7 +353,7 @@ pub(super) fn resume(k: &mut crate::Kernel, thread: &ObRef<Thread>) -> u32 {
         let mut sched = thread.sched.open();
         let previous = sched.suspended;
         sched.suspended = previous.saturating_sub(1);
-        (previous, previous == 1 && sched.wait.is_none())
+        (previous, previous == 1 && sched.wait.is_none() && !sched.frozen)
     };
     if runs {
         sched::make_ready(k, thread);
