@@ -19,6 +19,9 @@ use ntos::io::irp::{IoResult, Irp, Outcome, Request};
 use ntos::io::{CreateRequest, FileFacts, FileObject, wait_for_stream};
 use ntos::ob::{HandleEntry, HandleTable, ObRef};
 use ntos::ustr::UnicodeString;
+use zerocopy::IntoBytes;
+
+use crate::npfs::{FILE_PIPE_INFORMATION, FILE_PIPE_LOCAL};
 
 /// Bytes taken from the host or the guest at a time.
 const PIECE: usize = 0x1_0000;
@@ -73,6 +76,15 @@ impl Driver for Streams {
         _request: &CreateRequest,
     ) -> NtResult<Created> {
         Err(STATUS_OBJECT_NAME_NOT_FOUND)
+    }
+}
+
+/// The size of a Linux pipe's buffer, which is what is behind most streams.
+const PIPE_QUOTA: u32 = 0x1_0000;
+
+impl StreamFile {
+    fn is_pipe(&self) -> bool {
+        matches!(self.kind, StreamKind::Pipe | StreamKind::Terminal)
     }
 }
 
@@ -150,6 +162,42 @@ impl OpenFile for StreamFile {
 
     fn flush(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
         Outcome::ok(0)
+    }
+
+    /// A stream that is shown as a pipe is one of bytes, connected, whose reads wait.
+    fn query_own(&self, k: &mut Kernel, class: u32) -> NtResult<Vec<u8>> {
+        match class {
+            FILE_PIPE_INFORMATION if self.is_pipe() => Ok(vec![0; 8]),
+            FILE_PIPE_LOCAL if self.is_pipe() => {
+                let (inbound, outbound) = match self.stream {
+                    Stream::Input => (PIPE_QUOTA, 0),
+                    Stream::Output | Stream::Error => (0, PIPE_QUOTA),
+                };
+                let information = FILE_PIPE_LOCAL_INFORMATION {
+                    NamedPipeConfiguration: u32::from(self.stream != Stream::Input),
+                    MaximumInstances: 1,
+                    CurrentInstances: 1,
+                    InboundQuota: inbound,
+                    OutboundQuota: outbound,
+                    WriteQuotaAvailable: outbound,
+                    NamedPipeState: FILE_PIPE_CONNECTED_STATE,
+                    ..FILE_PIPE_LOCAL_INFORMATION::default()
+                };
+                Ok(information.as_bytes().to_vec())
+            }
+            _ => {
+                k.notice_once(format!("stream: information class {class} is not implemented"));
+                Err(STATUS_INVALID_PARAMETER)
+            }
+        }
+    }
+
+    fn set_own(&self, _k: &mut Kernel, class: u32, bytes: &[u8]) -> NtResult<()> {
+        // The one mode there is may be set again.
+        match (class, bytes) {
+            (FILE_PIPE_INFORMATION, [0, 0, 0, 0, 0, 0, 0, 0]) if self.is_pipe() => Ok(()),
+            _ => Err(STATUS_INVALID_PARAMETER),
+        }
     }
 
     fn facts(&self, _k: &mut Kernel) -> NtResult<FileFacts> {
