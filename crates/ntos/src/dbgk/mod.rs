@@ -4,11 +4,11 @@
 //! debugger, in `NtWaitForDebugEvent`.
 //!
 //! Invariants: while a process has an event that was not continued, its threads are frozen
-//! ([`crate::ke::sched::SchedState::frozen`]): none of them returns to user mode. A debugger sees one event of a process
-//! at a time.
+//! ([`crate::ke::sched::SchedState::frozen`]): none of them returns to user mode. A debugger sees one event of a
+//! process at a time.
 //!
-//! A worked path, "a debugged program divides by zero": the exception is not delivered but posted ([`exception`]), the
-//! process freezes, the debug object is signaled. The debugger takes the event ([`take`]) and answers it with
+//! A worked path, "a debugged program divides by zero": the exception is not delivered but posted ([`exception()`]),
+//! the process freezes, the debug object is signaled. The debugger takes the event ([`take`]) and answers it with
 //! `DBG_EXCEPTION_NOT_HANDLED` ([`proceed`]): now the exception is delivered, and the process thaws.
 //!
 //! Sources: "Debugging Functions" of the Win32 documentation, public headers of ntdll, observation of its `DbgUi…`

@@ -1,6 +1,6 @@
 //! Job objects: groups of processes with limits, accounting and messages.
 //!
-//! Key types: [`Job`], [`JobState`], [`Message`]. A process is in one job, [`crate::ps::ProcessState`], and so in all jobs
+//! Key types: [`Job`], [`JobState`], [`Message`]. A process is in one job, its state's `job`, and so in all jobs
 //! above that one: a job has a parent once a process of that parent was assigned to it. Each job of the chain lists
 //! the process, so its counts and limits speak of everything below it.
 //!
