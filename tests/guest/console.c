@@ -49,7 +49,7 @@ static void screen(void)
 
     note("types: %lu %lu", GetFileType(in), GetFileType(out));
     BOOL ok = GetConsoleMode(in, &mode);
-    note("input mode: %lx %s", mode & 7, outcome(ok));
+    note("input mode: %lx %s", ok ? mode & 7 : 0, outcome(ok));
     ok = GetConsoleMode(out, &mode);
     note("output mode: %lx %s", mode & 3, outcome(ok));
     GetConsoleScreenBufferInfo(out, &info);
@@ -228,6 +228,10 @@ int main(int count, char **arguments)
         lines();
     else if (!strcmp(what, "control"))
         control();
+    else if (!strcmp(what, "sleep")) {
+        show("sleeps>");
+        Sleep(60000);
+    }
     note("done");
     return 5;
 }

@@ -107,10 +107,9 @@ fn a_shell_prompts_and_runs_commands() {
     shell.types("ask.bat\r").shows("name? ").types("Bob\r").shows("hi Bob!");
     shell.shows("any key").types("x").shows("D:\\>");
     shell.types("dir /b|sort /r\r").shows("console.exe\nask.bat\n").shows("D:\\>");
-    // A child shares the console; Ctrl-C ends it alone.
-    shell.types("console.exe control\r").shows("c>").types("\x03").shows("break>");
-    shell.types("\r").types("exit 3\r");
-    drop(shell);
+    // A child shares the console, and Ctrl-C ends it alone.
+    shell.types("console.exe sleep\r").shows("sleeps>").types("\x03").shows("D:\\>");
+    shell.types("exit 3\r").exits(3);
 }
 
 #[test]
@@ -126,11 +125,16 @@ fn more_shows_a_page_at_a_time() {
     assert!(shell.raw().contains("\x1b[2J"));
 }
 
-/// With redirected streams there is no console.
+/// With redirected streams there is no console: `console.exe` finds pipes.
 #[test]
-fn a_shell_without_a_terminal_reads_its_input() {
-    let scratch = Scratch::new();
-    let outcome =
-        support::Run::program("cmd.exe").input("echo hello\r\nexit 4\r\n").within(&scratch).go();
-    outcome.exits(4).contains("hello").quietly();
+fn without_a_terminal_there_is_no_console() {
+    let scratch = folder();
+    support::Run::program("console.exe").args(["screen"]).within(&scratch).go().exits(5);
+    let found = found(&scratch);
+    assert!(found.starts_with("types: 3 3\ninput mode: 0 error "), "{found}");
+    support::Run::program("cmd.exe")
+        .input("echo hello\r\n")
+        .within(&scratch)
+        .go()
+        .contains("hello");
 }

@@ -77,8 +77,7 @@ impl Decoder {
                 }
                 let text = String::from_utf8_lossy(at.get(..length).unwrap_or_default());
                 for character in text.chars() {
-                    let units: Vec<u16> =
-                        character.encode_utf16(&mut [0; 2]).iter().copied().collect();
+                    let units: Vec<u16> = character.encode_utf16(&mut [0; 2]).to_vec();
                     typed.push((units.iter().map(|unit| key_of(*unit)).collect(), units));
                 }
                 length

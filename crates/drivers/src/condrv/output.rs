@@ -14,22 +14,22 @@ use super::screen::Screen;
 const INFO: usize = 100;
 /// The sixteen colours of a console, red in the low byte.
 const COLORS: [u32; 16] = [
-    0x00_0C_0C_0C,
-    0x00_DA_37_00,
-    0x00_0E_A1_13,
-    0x00_DD_96_3A,
-    0x00_1F_0F_C5,
-    0x00_98_17_88,
-    0x00_00_9C_C1,
-    0x00_CC_CC_CC,
-    0x00_76_76_76,
-    0x00_FF_78_3B,
-    0x00_0C_C6_16,
-    0x00_D6_D6_61,
-    0x00_56_48_E7,
-    0x00_9E_00_B4,
-    0x00_A5_F1_F9,
-    0x00_F2_F2_F2,
+    0x000C_0C0C,
+    0x00DA_3700,
+    0x000E_A113,
+    0x00DD_963A,
+    0x001F_0FC5,
+    0x0098_1788,
+    0x0000_9CC1,
+    0x00CC_CCCC,
+    0x0076_7676,
+    0x00FF_783B,
+    0x000C_C616,
+    0x00D6_D661,
+    0x0056_48E7,
+    0x009E_00B4,
+    0x00A5_F1F9,
+    0x00F2_F2F2,
 ];
 
 /// Which part of a cell a request is about.

@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(after(&mut screen, ""), "\x1b[K");
         screen.erase(0, 0, 20);
         screen.erase(1, 0, 20);
-        assert_eq!(after(&mut screen, ""), "\x1b[H\x1b[2J\x1b[3C");
+        assert_eq!(after(&mut screen, ""), "\x1b[H\x1b[2J   ");
     }
 
     #[test]
