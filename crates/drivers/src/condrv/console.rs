@@ -26,6 +26,10 @@ use super::screen::Screen;
 
 /// Most records that wait to be read; more are lost, as on Windows.
 const MAX_RECORDS: usize = 8192;
+/// Puts the terminal's title on its stack (xterm's window operations).
+const KEEP_TITLE: &[u8] = b"\x1b[22;0t";
+/// Takes it back.
+const RESTORE_TITLE: &[u8] = b"\x1b[23;0t";
 /// The end-of-file character.
 const CTRL_Z: u16 = 0x1A;
 
@@ -44,6 +48,8 @@ struct State {
     input_page: CodePage,
     output_page: CodePage,
     title: Vec<u16>,
+    /// The terminal's own title is kept on its stack.
+    titled: bool,
     /// Attached processes, the last one first.
     processes: Vec<u64>,
     records: VecDeque<Record>,
@@ -84,6 +90,7 @@ impl Console {
                 input_page: page(),
                 output_page: page(),
                 title: Vec::new(),
+                titled: false,
                 processes: Vec::new(),
                 records: VecDeque::new(),
                 readers: VecDeque::new(),
@@ -172,7 +179,14 @@ impl Console {
     pub fn set_title(&self, k: &mut Kernel, title: Vec<u16>) {
         let text: String =
             String::from_utf16_lossy(&title).chars().filter(|c| !c.is_control()).collect();
-        self.state.open().title = title;
+        let first = {
+            let mut state = self.state.open();
+            state.title = title;
+            !std::mem::replace(&mut state.titled, true)
+        };
+        if first {
+            self.send(k, KEEP_TITLE);
+        }
         self.send(k, format!("\x1b]0;{text}\x07").as_bytes());
     }
 
@@ -567,5 +581,8 @@ impl TerminalListener for Console {
     fn leave_terminal(&self, k: &mut Kernel) {
         let bytes = self.buffer().open().finish();
         self.send(k, &bytes);
+        if std::mem::take(&mut self.state.open().titled) {
+            self.send(k, RESTORE_TITLE);
+        }
     }
 }
