@@ -57,7 +57,9 @@ struct State {
     /// The line being typed.
     editor: Option<Editor>,
     /// Of a finished line what its reader had no room for.
-    line: VecDeque<u8>,
+    line: VecDeque<u16>,
+    /// The same, for a reader of bytes.
+    line_bytes: VecDeque<u8>,
     history: History,
     decoder: Decoder,
     /// Files whose event says that there are records.
@@ -96,6 +98,7 @@ impl Console {
                 readers: VecDeque::new(),
                 editor: None,
                 line: VecDeque::new(),
+                line_bytes: VecDeque::new(),
                 history: History::default(),
                 decoder: Decoder::default(),
                 inputs: Vec::new(),
@@ -469,37 +472,44 @@ impl State {
         // In front of a controlled read's text is the state of the control keys.
         let head = if code == READ_CONSOLE_CONTROL { 4 } else { 0 };
         let room = room.saturating_sub(head);
-        if self.line.is_empty() {
-            let wakeup = if code == READ_CONSOLE_CONTROL { long(input, 0).unwrap_or(0) } else { 0 };
-            let initial = match code {
-                READ_CONSOLE_CONTROL => units(input.get(4..).unwrap_or_default()),
-                _ => Vec::new(),
-            };
-            let (text, keys) = if self.input_mode & LINE_INPUT != 0 {
-                self.edit(screen, wakeup, initial)?
-            } else {
-                (self.characters(screen, room, code)?, 0)
-            };
-            if code == READ_FILE {
-                let is_end = text.first() == Some(&CTRL_Z);
-                if is_end && self.input_mode & PROCESSED_INPUT != 0 {
-                    return Some((STATUS_SUCCESS, Vec::new()));
+        let mut keys = 0;
+        if self.line.is_empty() && self.line_bytes.is_empty() {
+            let (wakeup, initial) = match code {
+                READ_CONSOLE_CONTROL => {
+                    (long(input, 0).unwrap_or(0), units(input.get(4..).unwrap_or_default()))
                 }
-                self.line = self.input_page.encode(&text).into();
+                _ => (0, Vec::new()),
+            };
+            let text;
+            if self.input_mode & LINE_INPUT != 0 {
+                (text, keys) = self.edit(screen, wakeup, initial)?;
             } else {
-                self.line = bytes(&text).into();
+                text = self.characters(screen, room, code)?;
             }
-            return Some((STATUS_SUCCESS, self.part(room, head, keys)));
+            let is_end = code == READ_FILE && text.first() == Some(&CTRL_Z);
+            if is_end && self.input_mode & PROCESSED_INPUT != 0 {
+                return Some((STATUS_SUCCESS, Vec::new()));
+            }
+            self.line = text.into();
         }
-        Some((STATUS_SUCCESS, self.part(room, head, 0)))
+        Some((STATUS_SUCCESS, self.part(code, room, keys)))
     }
 
-    /// As much of the line as there is room for.
-    fn part(&mut self, room: usize, head: usize, keys: u32) -> Vec<u8> {
-        let count = room.min(self.line.len());
-        let mut part = if head == 0 { Vec::new() } else { keys.to_le_bytes().to_vec() };
-        part.extend(self.line.drain(..count));
-        part
+    /// As much of the line as there is room for, in the form that the code wants.
+    fn part(&mut self, code: u32, room: usize, keys: u32) -> Vec<u8> {
+        if code == READ_FILE {
+            let units: Vec<u16> = self.line.drain(..).collect();
+            self.line_bytes.extend(self.input_page.encode(&units));
+            let count = room.min(self.line_bytes.len());
+            return self.line_bytes.drain(..count).collect();
+        }
+        let rest: Vec<u8> = self.line_bytes.drain(..).collect();
+        self.line.extend(self.input_page.decode(&rest));
+        let count = (room / 2).min(self.line.len());
+        let units: Vec<u16> = self.line.drain(..count).collect();
+        let head =
+            if code == READ_CONSOLE_CONTROL { keys.to_le_bytes().to_vec() } else { Vec::new() };
+        [head, bytes(&units)].concat()
     }
 
     /// Goes on with the line; `None` while it has no end.

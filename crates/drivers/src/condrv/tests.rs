@@ -159,3 +159,17 @@ fn the_console_knows_title_processes_and_code_pages() {
     assert_eq!(c.control(c.server, SET_INPUT_INFO, &pages), Ok(vec![]));
     assert_eq!(long(&c.control(c.server, GET_INPUT_INFO, &[]).unwrap(), 4), Some(65001));
 }
+
+#[test]
+fn a_line_is_read_in_parts_as_characters_and_as_bytes() {
+    let c = Consoles::new();
+    let input = c.open("Input").unwrap();
+    c.types(input, "abcdef\r");
+    let wide = c.start(input, READ_CONSOLE, &[], 5);
+    assert_eq!(wide.status, Some(STATUS_SUCCESS));
+    assert_eq!(c.answer(), bytes(&[0x61, 0x62]));
+    assert_eq!(c.m.read(input, None, 2), Ok(b"cd".to_vec()));
+    assert_eq!(c.control(input, READ_CONSOLE, &[]), Ok(bytes(&[0x65, 0x66, 13, 10])));
+    c.types(input, "\u{1A}\r");
+    assert_eq!(c.m.read(input, None, 9), Ok(vec![]));
+}
