@@ -4,7 +4,7 @@ use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ntos::host::files::{HostFile, VolumeSpec};
+use ntos::host::files::{HostFile, HostFolder, VolumeSpec};
 use ntos::host::{Host, HostEvent, Stream, StreamKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -20,6 +20,7 @@ pub struct LinuxHost {
     events: Arc<Events>,
     watcher: Watcher,
     volumes: Vec<VolumeSpec>,
+    hives: Option<Arc<dyn HostFolder>>,
 }
 
 impl LinuxHost {
@@ -27,7 +28,14 @@ impl LinuxHost {
     pub fn new(volumes: Vec<VolumeSpec>) -> Self {
         let events = Arc::new(Events::default());
         let watcher = Watcher::new(events.clone());
-        LinuxHost { started: clock::monotonic(), bias: clock::bias(), events, watcher, volumes }
+        let (started, bias) = (clock::monotonic(), clock::bias());
+        LinuxHost { started, bias, events, watcher, volumes, hives: None }
+    }
+
+    /// Keeps the machine's hive files in a folder.
+    pub fn with_hives(mut self, folder: Arc<dyn HostFolder>) -> Self {
+        self.hives = Some(folder);
+        self
     }
 
     /// Turns SIGINT (Ctrl-C) and SIGTERM into [`HostEvent::Interrupt`] for this machine.
@@ -112,6 +120,10 @@ impl Host for LinuxHost {
 
     fn volumes(&self) -> Vec<VolumeSpec> {
         self.volumes.clone()
+    }
+
+    fn hives(&self) -> Option<Arc<dyn HostFolder>> {
+        self.hives.clone()
     }
 }
 

@@ -97,7 +97,11 @@ impl Machine {
             Ok(Stop::Deadlock) => Outcome::Deadlock(executive.with(ntos::run::describe_waits)),
             Err(panic) => return Outcome::Failed(panic_text(&*panic)),
         };
-        executive.with(|k| k.trace.flush());
+        executive.with(|k| {
+            k.trace.flush();
+            // What could not be written was said on the diagnostic channel.
+            let _ = ntos::cm::store::flush(k);
+        });
         outcome
     }
 
