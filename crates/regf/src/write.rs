@@ -15,8 +15,10 @@ impl Hive {
     /// The file of this hive, version 1.5.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut writer = Writer::default();
+        // Readers may take the first cell for the root without asking the base block.
+        let root = writer.reserve(&self.root)?;
         let security = writer.securities(&self.root)?;
-        let root = writer.subtree(&self.root, NO_CELL, 1, &security)?;
+        writer.subtree(&self.root, root, NO_CELL, 1, &security)?;
         let bins = writer.finish(self.written);
         let size = u32::try_from(bins.len()).map_err(|_| failed(&self.root, "is too large"))?;
         let mut file = vec![0; BASE_BLOCK];
@@ -163,27 +165,36 @@ impl Writer {
         Ok(placed)
     }
 
+    /// Places a key whose content comes later.
+    fn reserve(&mut self, key: &Key) -> Result<u32> {
+        let (name, _) = name_bytes(&key.name);
+        self.place(&vec![0; KEY_HEADER + name.len()])
+    }
+
+    /// Fills a reserved key and places everything below it.
     fn subtree(
         &mut self,
         key: &Key,
+        cell: u32,
         parent: u32,
         depth: usize,
         security: &Securities<'_>,
-    ) -> Result<u32> {
+    ) -> Result<()> {
         if depth > MAX_DEPTH {
             return Err(failed(key, "is too deep"));
         }
-        let cell = self.key(key, parent, security)?;
+        self.key(key, cell, parent, security)?;
         let mut sorted: Vec<&Key> = key.subkeys.iter().collect();
         sorted.sort_by(|a, b| compare_names(&a.name, &b.name));
         let mut entries = Vec::with_capacity(sorted.len());
         for subkey in sorted {
-            entries
-                .push((self.subtree(subkey, cell, depth + 1, security)?, name_hash(&subkey.name)));
+            let below = self.reserve(subkey)?;
+            self.subtree(subkey, below, cell, depth + 1, security)?;
+            entries.push((below, name_hash(&subkey.name)));
         }
         let list = self.subkey_list(&entries).map_err(|_| failed(key, "has too many subkeys"))?;
         self.patch(cell, 28, list);
-        Ok(cell)
+        Ok(())
     }
 
     fn subkey_list(&mut self, entries: &[(u32, u32)]) -> Result<u32> {
@@ -211,8 +222,8 @@ impl Writer {
         }
     }
 
-    /// Places a key with its values and class; its list of subkeys is patched in later.
-    fn key(&mut self, key: &Key, parent: u32, security: &Securities<'_>) -> Result<u32> {
+    /// Fills a key and places its values and class; its list of subkeys is patched in later.
+    fn key(&mut self, key: &Key, cell: u32, parent: u32, security: &Securities<'_>) -> Result<()> {
         let values = self.values(key)?;
         let class_bytes: Vec<u8> = key.class.iter().flat_map(|unit| unit.to_le_bytes()).collect();
         let class = if class_bytes.is_empty() { NO_CELL } else { self.place(&class_bytes)? };
@@ -258,7 +269,8 @@ impl Writer {
             body.extend_from_slice(&len.to_le_bytes());
         }
         body.extend_from_slice(&name);
-        self.place(&body)
+        self.put(cell as usize + CELL_HEADER, &body);
+        Ok(())
     }
 
     fn values(&mut self, key: &Key) -> Result<u32> {
