@@ -1,30 +1,29 @@
-// Writes a counter into the user's hive, flushes it, and says each number once it is flushed; never ends by itself.
+// Writes a counter into the user's hive and flushes it; says each number once it is flushed. Ends when it is killed.
 #include "guest.h"
-#include <windows.h>
-#include <stdio.h>
+#include <wchar.h>
 
-int main(void) {
-    HKEY key, gone;
+int main(void)
+{
+    HKEY key, sub;
     DWORD start = 0, size = sizeof start;
-    if (RegCreateKeyExW(HKEY_CURRENT_USER, L"Software\\Counter", 0, NULL, 0, KEY_ALL_ACCESS, NULL, &key, NULL))
+    if (RegCreateKeyExW(HKEY_CURRENT_USER, L"Software\\Counter", 0, 0, 0, KEY_ALL_ACCESS, 0, &key, 0))
         return 1;
-    if (RegCreateKeyExW(HKEY_CURRENT_USER, L"Software\\Fleeting", 0, NULL, REG_OPTION_VOLATILE, KEY_ALL_ACCESS, NULL,
-                        &gone, NULL))
+    if (RegCreateKeyExW(key, L"Fleeting", 0, 0, REG_OPTION_VOLATILE, KEY_ALL_ACCESS, 0, &sub, 0))
         return 2;
-    RegQueryValueExW(key, L"Count", NULL, NULL, (BYTE *)&start, &size);
+    RegCloseKey(sub);
+    RegQueryValueExW(key, L"Count", 0, 0, (BYTE *)&start, &size);
+    say("from %lu", start);
     for (DWORD count = start + 1;; count++) {
         WCHAR name[16];
         if (RegSetValueExW(key, L"Count", 0, REG_DWORD, (BYTE *)&count, sizeof count))
             return 3;
-        swprintf(name, 16, L"Sub%u", count % 16);
-        HKEY sub;
-        if (RegCreateKeyExW(key, name, 0, NULL, 0, KEY_ALL_ACCESS, NULL, &sub, NULL))
+        swprintf(name, 16, L"Sub%lu", count % 16);
+        if (RegCreateKeyExW(key, name, 0, 0, 0, KEY_ALL_ACCESS, 0, &sub, 0))
             return 4;
         RegSetValueExW(sub, L"Copy", 0, REG_DWORD, (BYTE *)&count, sizeof count);
         RegCloseKey(sub);
         if (RegFlushKey(key))
             return 5;
-        printf("%lu\n", count);
-        fflush(stdout);
+        say("%lu", count);
     }
 }
