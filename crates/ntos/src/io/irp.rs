@@ -70,8 +70,11 @@ impl UserBuffer {
         mm::copy_from(k, &self.process, Va(self.at.0.wrapping_add(offset as u64)), into)
     }
 
-    /// All of it.
+    /// All of it; `STATUS_INSUFFICIENT_RESOURCES` beyond 256 MiB.
     pub fn read_all(&self, k: &mut Kernel) -> NtResult<Vec<u8>> {
+        if self.len > 256 << 20 {
+            return Err(STATUS_INSUFFICIENT_RESOURCES);
+        }
         let mut bytes = vec![0; self.len];
         self.read(k, 0, &mut bytes)?;
         Ok(bytes)

@@ -33,7 +33,6 @@ pub use irp::{IoResult, Irp, Outcome, Request, UserBuffer};
 
 use std::sync::Arc;
 
-use abi::NtResult;
 use indexmap::IndexMap;
 
 use crate::Kernel;
@@ -86,10 +85,9 @@ pub fn stream_ready(k: &mut Kernel, stream: Stream) {
 }
 
 /// Cancels what an ending thread has in flight, except what a completion port will hear of: that belongs to no thread.
-pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) -> NtResult<()> {
+pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
     let by_port = |irp: &Irp| irp.target.apc_routine.0 == 0 && irp.file.state.open().port.is_some();
     irp::cancel(k, |irp| Arc::ptr_eq(&irp.thread, thread) && !by_port(irp));
-    Ok(())
 }
 
 /// Trace text of a file or device object.

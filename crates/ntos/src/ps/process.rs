@@ -70,6 +70,10 @@ pub struct ProcessState {
     pub instructions: u64,
     /// The job it is in, the innermost one.
     pub job: Option<ObRef<super::job::Job>>,
+    /// Who debugs it.
+    pub debugger: Option<ObRef<crate::dbgk::DebugObject>>,
+    /// Its children are not debugged by its debugger.
+    pub no_debug_inherit: bool,
 }
 
 /// Addresses in `ntdll` that the kernel enters.
