@@ -286,8 +286,8 @@ impl Builder<'_> {
         let path = UnicodeString::from(path);
         let mut rest = strip_registry(&path).ok_or(STATUS_OBJECT_PATH_SYNTAX_BAD)?;
         // Hives are two levels below the root: `\Machine\SOFTWARE`.
-        let ends = rest.iter().enumerate().filter(|(_, unit)| **unit == u16::from(b'\\'));
-        if let Some((end, _)) = ends.skip(2).next() {
+        let mut ends = rest.iter().enumerate().filter(|(_, unit)| **unit == u16::from(b'\\'));
+        if let Some((end, _)) = ends.nth(2) {
             rest = rest.get(..end).unwrap_or(rest);
         }
         let found = self.registry.find(self.registry.root()?, rest, true)?;

@@ -211,8 +211,12 @@ pub fn flush(k: &mut Kernel) -> NtResult<()> {
     let names = k.cm.registry.kept().filter(|(_, file)| file.is_dirty).map(|(_, file)| file.name);
     let names: Vec<_> = names.collect();
     k.cm.store.due = None;
-    let results = names.into_iter().map(|name| write(k, name));
-    results.fold(Ok(()), |all, result| all.and(result))
+    // One that fails does not keep the others from being written.
+    let mut result = Ok(());
+    for name in names {
+        result = result.and(write(k, name));
+    }
+    result
 }
 
 /// Writes the hive of a key if it changed.
