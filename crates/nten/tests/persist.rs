@@ -79,6 +79,26 @@ fn nten_reg_and_the_guest_see_the_same() {
 }
 
 #[test]
+fn other_tools_read_the_hives_of_a_machine() {
+    let scratch = Scratch::new();
+    run(&scratch, "cmd.exe", &["/c", "exit"]).exits(0);
+    let count = "import sys; from regipy.registry import RegistryHive; \
+                 print(sum(1 for _ in RegistryHive(sys.argv[1]).recurse_subkeys()))";
+    for name in ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT", "NTUSER.DAT", "UsrClass.dat"] {
+        let file = scratch.path().join("m/hives").join(name);
+        let mut command = Command::new("hivexml");
+        command.arg(&file);
+        let xml = stdout(&finish(command, Vec::new(), Duration::from_secs(60)).exits(0));
+        let mut command = Command::new("python3");
+        command.args(["-c", count]).arg(&file);
+        let counted = stdout(&finish(command, Vec::new(), Duration::from_secs(60)).exits(0));
+        // regipy does not count the root.
+        let expected = xml.matches("<node ").count() - 1;
+        assert_eq!(counted.trim(), expected.to_string(), "{name}");
+    }
+}
+
+#[test]
 fn a_damaged_hive_is_told_and_the_last_good_one_is_used() {
     let scratch = Scratch::new();
     let machine = scratch.path().join("m");
@@ -167,6 +187,47 @@ fn a_kill_at_any_moment_loses_nothing_that_was_flushed() {
     assert!(told > KILLS / 2, "only {told} flushes in {KILLS} lives");
     let outcome = reg(&scratch.path().join("m"), &["query", r"HKCU\Software\Counter", "-s"]);
     assert!(!stdout(&outcome.exits(0)).contains("Fleeting"));
+}
+
+#[test]
+fn what_is_not_flushed_is_written_after_a_while() {
+    let scratch = Scratch::new();
+    let program = build("registry_counter");
+    let mut command = Command::new(nten());
+    command.args(["run", "--machine", "m"]).arg(program).arg("lazy").current_dir(scratch.path());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "written");
+    let hive = scratch.path().join("m/hives/NTUSER.DAT");
+    let units = |text: &str| text.encode_utf16().collect::<Vec<u16>>();
+    let has_value = || {
+        let hive = regf::Hive::parse(&fs::read(&hive).unwrap()).unwrap();
+        let key = hive.root.find(&[units("Software"), units("Counter")]);
+        key.is_some_and(|key| key.value(&units("Lazy")).is_some())
+    };
+    let started = std::time::Instant::now();
+    while !has_value() {
+        assert!(started.elapsed() < Duration::from_secs(60), "it is not written");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_hive_that_cannot_be_written_is_told_to_the_guest_and_the_user() {
+    let scratch = Scratch::new();
+    run(&scratch, "reg.exe", &["add", r"HKCU\Software\Before", "/f"]).exits(0);
+    // Something that is no file is where the new hive goes.
+    let obstacle = scratch.path().join("m/hives/NTUSER.DAT.new");
+    fs::create_dir(&obstacle).unwrap();
+    let program = build("registry_counter");
+    let outcome = run(&scratch, program.to_str().unwrap(), &[]).exits(5);
+    outcome.complains("cannot write the hive").complains("NTUSER.DAT");
+    fs::remove_dir(obstacle).unwrap();
+    run(&scratch, "reg.exe", &["query", r"HKCU\Software\Before"]).exits(0);
+    run(&scratch, "reg.exe", &["query", r"HKCU\Software\Counter"]).exits(1);
 }
 
 #[test]

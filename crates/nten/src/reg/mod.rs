@@ -16,6 +16,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use host::LinuxFolder;
 use ntos::cm::store::{self, LoadError};
 use ntos::host::files::HostFolder;
+use ntos::se::token::FIRST_USER;
 use regf::{Hive, Key, Value};
 use serde_json::json;
 
@@ -161,6 +162,7 @@ impl Place {
         }
         let upper: Vec<String> = names.iter().map(|name| name.to_uppercase()).collect();
         let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
+        let user = FIRST_USER.to_string();
         let (file, skip) = match upper.as_slice() {
             [
                 "HKLM" | "HKEY_LOCAL_MACHINE",
@@ -174,8 +176,10 @@ impl Place {
             ["HKCU" | "HKEY_CURRENT_USER", "SOFTWARE", "CLASSES", ..] => ("UsrClass.dat", 3),
             ["HKCU" | "HKEY_CURRENT_USER", ..] => ("NTUSER.DAT", 1),
             ["HKU" | "HKEY_USERS", ".DEFAULT" | "S-1-5-18", ..] => ("DEFAULT", 2),
-            ["HKU" | "HKEY_USERS", "S-1-5-21-0-0-0-1000_CLASSES", ..] => ("UsrClass.dat", 2),
-            ["HKU" | "HKEY_USERS", "S-1-5-21-0-0-0-1000", ..] => ("NTUSER.DAT", 2),
+            ["HKU" | "HKEY_USERS", sid, ..] if *sid == format!("{user}_CLASSES") => {
+                ("UsrClass.dat", 2)
+            }
+            ["HKU" | "HKEY_USERS", sid, ..] if *sid == user => ("NTUSER.DAT", 2),
             _ => {
                 return Err(Report::new(format!("`{key}` leads to no hive of a machine")).help(
                     "keys begin with HKLM\\SOFTWARE, HKLM\\SYSTEM, HKLM\\SAM, HKLM\\SECURITY, HKCU, HKCR or HKU\\.DEFAULT",

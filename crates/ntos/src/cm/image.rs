@@ -150,6 +150,19 @@ mod tests {
     }
 
     #[test]
+    fn the_deepest_tree_goes_to_a_file_and_back() {
+        let key = || KeyCell::new(&units("k"), Storage::Stable, 7, Arc::default());
+        let mut hive = Hive::new(key());
+        let mut at = hive.root();
+        for _ in 1..regf::MAX_DEPTH {
+            at = hive.add(at, key()).unwrap();
+        }
+        let bytes = regf::Hive::new(to_file(&hive).unwrap()).to_bytes().unwrap();
+        let back = from_file(regf::Hive::parse(&bytes).unwrap().root).unwrap();
+        assert_eq!(to_file(&back).unwrap(), to_file(&hive).unwrap());
+    }
+
+    #[test]
     fn wrong_names_and_descriptors_are_told() {
         let with = |key: regf::Key| regf::Key { subkeys: vec![key], ..regf::Key::new("root") };
         let error = from_file(with(regf::Key::new("a\\b"))).err().unwrap();
