@@ -98,6 +98,9 @@ impl Machine {
             Err(panic) => return Outcome::Failed(panic_text(&*panic)),
         };
         executive.with(|k| {
+            if let Some(terminal) = k.io.terminal.take() {
+                terminal.leave_terminal(k);
+            }
             k.trace.flush();
             // What could not be written was said on the diagnostic channel.
             let _ = ntos::cm::store::flush(k);

@@ -1,8 +1,8 @@
 //! The `nten` command: reads the command line, does one verb, and turns its end into an exit status.
 //!
 //! The guest owns standard output and error; nten's own words go to standard error and begin with `nten:`. Every
-//! verb is a file of its own ([`setup`], [`run`], [`reg`]); [`cli`] declares the command line, [`report`] the form of an error,
-//! [`exit`] what an exit status means.
+//! verb is a file of its own ([`setup`], [`run`], [`shell`], [`reg`]); [`cli`] declares the command line, [`report`] the
+//! form of an error, [`exit`] what an exit status means.
 
 mod cli;
 mod exit;
@@ -12,6 +12,7 @@ mod reg;
 mod report;
 mod run;
 mod setup;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         cli::Command::Setup(arguments) => setup::setup(&arguments),
         cli::Command::Run(arguments) => run::command(arguments),
         cli::Command::Reg(arguments) => reg::command(arguments),
+        cli::Command::Shell(arguments) => shell::command(arguments),
     };
     match result {
         Ok(code) => code,

@@ -1,7 +1,7 @@
 //! Registry hive files: the regf format, versions 1.3 to 1.5, as pure data.
 //!
-//! Key types: [`Hive`], [`Key`], [`Value`] (the tree, in [`tree`]), [`Error`]. [`Hive::parse`] reads a file ([`read`]),
-//! [`Hive::to_bytes`] lays one out anew ([`write`]).
+//! Key types: [`Hive`], [`Key`], [`Value`] (the tree, in [`tree`]), [`Error`]. [`Hive::parse`] reads a file,
+//! [`Hive::to_bytes`] lays one out anew.
 //!
 //! Invariants: no input makes it panic, and what it allocates is bounded by the size of the input: a cell belongs to
 //! one owner, so a file that uses one twice is refused. An error names the cell it was met at.
