@@ -64,3 +64,11 @@ need_mingw() {
     need x86_64-w64-mingw32-gcc gcc-mingw-w64-x86-64
     need x86_64-w64-mingw32-g++ g++-mingw-w64-x86-64
 }
+
+# The programs that read our hive files in tests: hivex and regipy.
+need_hive_readers() {
+    need hivexsh libhivex-bin
+    need_pip
+    python3 -c 'import regipy' 2>/dev/null ||
+        PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install --quiet regipy </dev/null >&2
+}

@@ -7,7 +7,7 @@ use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ntos::host::files::{HostFile, VolumeSpec};
+use ntos::host::files::{HostFile, HostFolder, VolumeSpec};
 use ntos::host::{Host, HostEvent, Stream, StreamKind};
 use parking_lot::Mutex;
 
@@ -139,6 +139,10 @@ impl Host for DeterministicHost {
 
     fn volumes(&self) -> Vec<VolumeSpec> {
         self.inner.volumes()
+    }
+
+    fn hives(&self) -> Option<Arc<dyn HostFolder>> {
+        self.inner.hives()
     }
 }
 

@@ -286,6 +286,10 @@ impl HostFolder for LinuxFolder {
         Ok(done?)
     }
 
+    fn sync_names(&self) -> Result<()> {
+        Ok(rustix::fs::fsync(self.at(b"", OFlags::RDONLY | OFlags::DIRECTORY)?)?)
+    }
+
     fn space(&self) -> Result<HostSpace> {
         let stat = rustix::fs::fstatvfs(self.at(b"", OFlags::PATH)?)?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);

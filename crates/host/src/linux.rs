@@ -4,7 +4,7 @@ use std::io::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ntos::host::files::{HostFile, VolumeSpec};
+use ntos::host::files::{HostFile, HostFolder, VolumeSpec};
 use ntos::host::{Host, HostEvent, Stream, StreamKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -21,6 +21,7 @@ pub struct LinuxHost {
     events: Arc<Events>,
     watcher: Watcher,
     volumes: Vec<VolumeSpec>,
+    hives: Option<Arc<dyn HostFolder>>,
     terminal: Option<Terminal>,
 }
 
@@ -29,8 +30,14 @@ impl LinuxHost {
     pub fn new(volumes: Vec<VolumeSpec>) -> Self {
         let events = Arc::new(Events::default());
         let watcher = Watcher::new(events.clone());
-        let (started, bias, terminal) = (clock::monotonic(), clock::bias(), None);
-        LinuxHost { started, bias, events, watcher, volumes, terminal }
+        let (started, bias) = (clock::monotonic(), clock::bias());
+        LinuxHost { started, bias, events, watcher, volumes, hives: None, terminal: None }
+    }
+
+    /// Keeps the machine's hive files in a folder.
+    pub fn with_hives(mut self, folder: Arc<dyn HostFolder>) -> Self {
+        self.hives = Some(folder);
+        self
     }
 
     /// Takes the terminal over for a console, if standard input and output are one. It is restored when the host goes.
@@ -132,6 +139,10 @@ impl Host for LinuxHost {
 
     fn volumes(&self) -> Vec<VolumeSpec> {
         self.volumes.clone()
+    }
+
+    fn hives(&self) -> Option<Arc<dyn HostFolder>> {
+        self.hives.clone()
     }
 }
 

@@ -102,6 +102,8 @@ impl Machine {
                 terminal.leave_terminal(k);
             }
             k.trace.flush();
+            // What could not be written was said on the diagnostic channel.
+            let _ = ntos::cm::store::flush(k);
         });
         outcome
     }

@@ -30,8 +30,99 @@ pub enum Command {
     Setup(SetupArgs),
     /// Boot a machine, run a program in it, exit with its exit code
     Run(RunArgs),
+    /// Read and change the registry of a kept machine, or a hive file
+    Reg(RegArgs),
     /// Boot a machine with a command prompt; with COMMAND, run that as the prompt would
     Shell(ShellArgs),
+}
+
+/// Arguments of `nten reg`.
+#[derive(Args, Debug)]
+pub struct RegArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: RegAction,
+}
+
+/// Where `nten reg` works.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub struct RegPlace {
+    /// The folder of a kept machine; keys are named from HKLM, HKCU or HKU on
+    #[arg(long, value_name = "DIR")]
+    pub machine: Option<PathBuf>,
+    /// A hive file; keys are named from its root on
+    #[arg(long, value_name = "FILE")]
+    pub hive: Option<PathBuf>,
+}
+
+/// An action of `nten reg`.
+#[derive(Debug, Subcommand)]
+pub enum RegAction {
+    /// Print a key's values and subkeys
+    Query {
+        #[command(flatten)]
+        place: RegPlace,
+        /// The key, as HKLM\\SOFTWARE\\Vendor
+        #[arg(value_name = "KEY", default_value = "")]
+        key: String,
+        /// Only this value; an empty name is the default value
+        #[arg(short = 'v', long, value_name = "NAME")]
+        value: Option<String>,
+        /// With everything below
+        #[arg(short = 's', long)]
+        subkeys: bool,
+        /// Print JSON, a line for each key
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a key, or set a value
+    Add {
+        #[command(flatten)]
+        place: RegPlace,
+        /// The key
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// The value to set; an empty name is the default value
+        #[arg(short = 'v', long, value_name = "NAME")]
+        value: Option<String>,
+        /// The value's type: REG_SZ, REG_DWORD, REG_BINARY…
+        #[arg(short = 't', long = "type", value_name = "TYPE", default_value = "REG_SZ")]
+        kind: String,
+        /// The data: text, a number, hex digits; texts of REG_MULTI_SZ with \\0 between them
+        #[arg(short = 'd', long, value_name = "DATA", default_value = "")]
+        data: String,
+    },
+    /// Delete a key with everything in it, or a value
+    Delete {
+        #[command(flatten)]
+        place: RegPlace,
+        /// The key
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Only this value
+        #[arg(short = 'v', long, value_name = "NAME")]
+        value: Option<String>,
+    },
+    /// Write a key with everything in it as a .reg file
+    Export {
+        #[command(flatten)]
+        place: RegPlace,
+        /// The key
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// The file; `-` is standard output, as UTF-8
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Make the changes that a .reg file says
+    Import {
+        #[command(flatten)]
+        place: RegPlace,
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// Arguments of `nten setup`.
@@ -75,6 +166,9 @@ pub struct MachineArgs {
     /// Keep writes inside the machine and list them at the end
     #[arg(long)]
     pub isolated: bool,
+    /// Keep the machine in this folder: its registry and its C: drive; made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub machine: Option<PathBuf>,
     /// Memory of the machine, as 512M or 4G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<u64>,

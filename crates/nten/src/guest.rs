@@ -4,7 +4,7 @@
 //! program's folder is `P:`, read-only, unless `C:` or `D:` show it already; mounts are what the user says.
 //! Key types: [`Drives`], [`OwnFolder`].
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fs};
@@ -16,6 +16,7 @@ use ntos::host::files::{HostFolder, Layer, VolumeSpec};
 use userland::Userland;
 
 use crate::cli::{Mount, MountAccess};
+use crate::kept::KeptMachine;
 use crate::report::Report;
 use crate::run::RunOptions;
 
@@ -87,13 +88,22 @@ pub struct Drives {
 
 impl Drives {
     /// Opens every folder that the guest will see.
-    pub fn open(options: &RunOptions) -> Result<Self, Report> {
+    pub fn open(options: &RunOptions, kept: Option<&KeptMachine>) -> Result<Self, Report> {
         let here = env::current_dir().map_err(|e| cannot("find the current folder", &e))?;
-        let own = OwnFolder::make("c").map_err(|e| cannot("make the machine's drive", &e))?;
-        furnish(own.path()).map_err(|e| cannot("make the machine's drive", &e))?;
-        let mut volumes = vec![system_drive(own.path(), &options.userland)?];
+        let mut own = Vec::new();
+        let drive = match kept {
+            Some(kept) => kept.drive.clone(),
+            None => {
+                let folder = OwnFolder::make("c");
+                let folder = folder.map_err(|e| cannot("make the machine's drive", &e))?;
+                let path = folder.path().to_owned();
+                own.push(folder);
+                path
+            }
+        };
+        furnish(&drive).map_err(|e| cannot("make the machine's drive", &e))?;
+        let mut volumes = vec![system_drive(&drive, &options.userland)?];
         let current = open(&here)?;
-        let mut own = vec![own];
         volumes.push(if options.isolated {
             let folder = OwnFolder::make("d").map_err(|e| cannot("make a folder", &e))?;
             let volume = VolumeSpec::copy_on_write('D', current, open(folder.path())?);
@@ -145,7 +155,12 @@ fn furnish(root: &Path) -> io::Result<()> {
         fs::create_dir_all(root.join(folder))?;
     }
     for (name, text) in FILES {
-        fs::write(root.join(name), text)?;
+        // A kept machine has its own by now.
+        match fs::File::create_new(root.join(name)) {
+            Ok(mut file) => file.write_all(text.as_bytes())?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

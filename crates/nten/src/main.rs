@@ -1,12 +1,14 @@
 //! The `nten` command: reads the command line, does one verb, and turns its end into an exit status.
 //!
 //! The guest owns standard output and error; nten's own words go to standard error and begin with `nten:`. Every
-//! verb is a file of its own ([`setup`], [`run`], [`shell`]); [`cli`] declares the command line, [`report`] the form of an error,
-//! [`exit`] what an exit status means.
+//! verb is a file of its own ([`setup`], [`run`], [`shell`], [`reg`]); [`cli`] declares the command line, [`report`] the
+//! form of an error, [`exit`] what an exit status means.
 
 mod cli;
 mod exit;
 mod guest;
+mod kept;
+mod reg;
 mod report;
 mod run;
 mod setup;
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let result = match command {
         cli::Command::Setup(arguments) => setup::setup(&arguments),
         cli::Command::Run(arguments) => run::command(arguments),
+        cli::Command::Reg(arguments) => reg::command(arguments),
         cli::Command::Shell(arguments) => shell::command(arguments),
     };
     match result {

@@ -22,6 +22,7 @@ use userland::{ServiceNumbers, Userland};
 use crate::cli::{Mount, RunArgs};
 use crate::exit::{Ended, Status};
 use crate::guest::Drives;
+use crate::kept::KeptMachine;
 use crate::report::Report;
 
 /// Everything a run needs to know.
@@ -49,6 +50,8 @@ pub struct RunOptions {
     pub deterministic: bool,
     /// Writes stay in the machine.
     pub isolated: bool,
+    /// Where the machine is kept, if it is.
+    pub machine: Option<PathBuf>,
     /// Memory of the machine in bytes, if the user chose.
     pub memory: Option<u64>,
 }
@@ -89,9 +92,13 @@ fn run(options: RunOptions) -> Result<Ended, Report> {
         })?),
     };
     let trace = options.trace.as_ref().map(|trace| sink(trace, filter)).transpose()?;
-    let drives = Drives::open(&options)?;
+    let kept = options.machine.as_deref().map(KeptMachine::open).transpose()?;
+    let drives = Drives::open(&options, kept.as_ref())?;
     let program = drives.program(&options);
     let mut real = LinuxHost::new(drives.volumes.clone());
+    if let Some(kept) = &kept {
+        real = real.with_hives(kept.hives.clone());
+    }
     // What is typed at a terminal has a time, which a deterministic run does not know.
     if !options.deterministic {
         real.take_terminal()
@@ -218,6 +225,7 @@ fn options(arguments: RunArgs) -> Result<RunOptions, Report> {
         timeout: arguments.timeout,
         deterministic: arguments.deterministic,
         isolated: arguments.isolated,
+        machine: arguments.machine,
         memory: arguments.memory,
     })
 }

@@ -72,6 +72,7 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
             k.ke.interrupt_time = host.interrupt_time();
             timer::expire(k);
             crate::ex::clock::tick(k);
+            crate::cm::store::tick(k);
             if limits.deadline.is_some_and(|deadline| k.ke.interrupt_time >= deadline) {
                 return Err(Stop::TimedOut);
             }
@@ -91,9 +92,10 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
                 host.poll()
             }
             Ok(None) => {
-                let (due, waits_for_host) =
-                    executive.with(|k| (k.ke.timers.next_due(), k.io.waits_for_host()));
-                let until = [due, limits.deadline].into_iter().flatten().min();
+                let (due, flush, waits_for_host) = executive.with(|k| {
+                    (k.ke.timers.next_due(), k.cm.store.next_due(), k.io.waits_for_host())
+                });
+                let until = [due, flush, limits.deadline].into_iter().flatten().min();
                 if until.is_none() && !waits_for_host {
                     return Stop::Deadlock;
                 }

@@ -18,8 +18,9 @@ use crate::ustr::UnicodeString;
 
 use super::hive::{Hive, KeyCell, Storage};
 use super::key::{self, ACCESS};
-use super::registry::{Found, KeyId, Registry, strip_registry};
+use super::registry::{Found, HiveFile, KeyId, Registry, strip_registry};
 use super::seeds::{Data, SEEDS, VOLATILE};
+use super::store::{self, Loaded};
 use super::time_zones::TIME_ZONES;
 
 /// What differs between machines.
@@ -110,7 +111,9 @@ pub fn boot(k: &mut Kernel, facts: &BootFacts) -> NtResult<()> {
         facts.machine_guid = guid_text(random);
     }
     let now = k.system_time();
-    build(&mut k.cm.registry, &facts, now)?;
+    let kept = store::load_all(k)?;
+    build(&mut k.cm.registry, &facts, now, kept)?;
+    store::flush(k)?;
     let root = k.cm.registry.root()?;
     let object = key::open_object(k, root)?;
     object.header.set_permanent(true);
@@ -127,31 +130,41 @@ fn guid_text(random: [u8; 16]) -> String {
     [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
 }
 
-/// Fills an empty registry.
-fn build(registry: &mut Registry, facts: &BootFacts, now: i64) -> NtResult<()> {
+/// Fills an empty registry: with the hives that are `kept`, and with seeds where there is none.
+fn build(
+    registry: &mut Registry,
+    facts: &BootFacts,
+    now: i64,
+    kept: Option<Vec<Loaded>>,
+) -> NtResult<()> {
     let root = registry.root()?;
     let open = descriptor(&[], KEY_READ);
     registry.get_mut(root)?.security = open.clone();
-    let mut builder = Builder { registry, now };
+    let mut builder = Builder { registry, now, kept };
     let machine = builder.add(root, "MACHINE", Storage::Volatile)?;
     let user = builder.add(root, "USER", Storage::Volatile)?;
     let system_only = system_descriptor();
     let sid = facts.sid.to_string();
     let own = descriptor(&[facts.sid], 0);
     use Storage::{Stable, Volatile};
-    builder.mount(machine, "HARDWARE", Volatile, open)?;
-    builder.mount(machine, "SAM", Stable, system_only.clone())?;
-    builder.mount(machine, "SECURITY", Stable, system_only)?;
-    builder.mount(machine, "SOFTWARE", Stable, machine_descriptor())?;
-    builder.mount(machine, "SYSTEM", Stable, machine_descriptor())?;
-    builder.mount(user, ".DEFAULT", Stable, machine_descriptor())?;
-    builder.mount(user, &sid, Stable, own.clone())?;
-    builder.mount(user, &format!("{sid}_Classes"), Stable, own)?;
+    builder.mount(machine, "HARDWARE", None, open)?;
+    builder.mount(machine, "SAM", Some("SAM"), system_only.clone())?;
+    builder.mount(machine, "SECURITY", Some("SECURITY"), system_only)?;
+    builder.mount(machine, "SOFTWARE", Some("SOFTWARE"), machine_descriptor())?;
+    builder.mount(machine, "SYSTEM", Some("SYSTEM"), machine_descriptor())?;
+    builder.mount(user, ".DEFAULT", Some("DEFAULT"), machine_descriptor())?;
+    builder.mount(user, &sid, Some("NTUSER.DAT"), own.clone())?;
+    builder.mount(user, &format!("{sid}_Classes"), Some("UsrClass.dat"), own)?;
     let alias = builder.add(user, "S-1-5-18", Volatile)?;
     builder.link(alias, r"\Registry\User\.DEFAULT")?;
     for (path, values) in SEEDS {
         let storage = if VOLATILE.contains(path) { Volatile } else { Stable };
-        let key = builder.ensure(&facts.fill(path), storage)?;
+        let path = facts.fill(path);
+        // What a kept hive lacks was deleted; its volatile keys are made at each boot.
+        if storage == Stable && builder.was_loaded(&path)? {
+            continue;
+        }
+        let key = builder.ensure(&path, storage)?;
         for (name, data) in *values {
             builder.seed(key, name, data, facts)?;
         }
@@ -206,6 +219,8 @@ fn system_descriptor() -> Arc<SecurityDescriptor> {
 struct Builder<'a> {
     registry: &'a mut Registry,
     now: i64,
+    /// The hive files of a machine that is kept, those not yet mounted.
+    kept: Option<Vec<Loaded>>,
 }
 
 fn units(text: &str) -> Vec<u16> {
@@ -246,13 +261,38 @@ impl Builder<'_> {
         &mut self,
         parent: KeyId,
         name: &str,
-        storage: Storage,
+        file: Option<&'static str>,
         security: Arc<SecurityDescriptor>,
     ) -> NtResult<()> {
         let at = self.add(parent, name, Storage::Volatile)?;
-        let root = KeyCell::new(&units(name), storage, self.now, security);
-        self.registry.mount(at, Hive::new(root))?;
+        let storage = if file.is_some() { Storage::Stable } else { Storage::Volatile };
+        let fresh = Hive::new(KeyCell::new(&units(name), storage, self.now, security));
+        let (Some(kept), Some(file)) = (&mut self.kept, file) else {
+            self.registry.mount(at, fresh)?;
+            return Ok(());
+        };
+        let loaded = kept.extract_if(.., |loaded| loaded.file.name == file).next();
+        let loaded = loaded.unwrap_or_else(|| {
+            let (sequence, is_dirty, was_loaded) = (0, true, false);
+            Loaded { hive: fresh, file: HiveFile { name: file, sequence, is_dirty, was_loaded } }
+        });
+        let root = self.registry.mount(at, loaded.hive)?;
+        self.registry.keep(root, loaded.file);
         Ok(())
+    }
+
+    /// True if a key belongs into a hive that came from a file.
+    fn was_loaded(&self, path: &str) -> NtResult<bool> {
+        let path = UnicodeString::from(path);
+        let mut rest = strip_registry(&path).ok_or(STATUS_OBJECT_PATH_SYNTAX_BAD)?;
+        // Hives are two levels below the root: `\Machine\SOFTWARE`.
+        let mut ends = rest.iter().enumerate().filter(|(_, unit)| **unit == u16::from(b'\\'));
+        if let Some((end, _)) = ends.nth(2) {
+            rest = rest.get(..end).unwrap_or(rest);
+        }
+        let found = self.registry.find(self.registry.root()?, rest, true)?;
+        let Found::Key(root) = found else { return Ok(false) };
+        Ok(self.registry.file(root).is_some_and(|file| file.was_loaded))
     }
 
     /// The key of an absolute path, made if it is not there, with all keys above it.
@@ -318,6 +358,9 @@ impl Builder<'_> {
 
     fn time_zones(&mut self) -> NtResult<()> {
         let path = r"\Registry\Machine\SOFTWARE\Microsoft\Windows NT\CurrentVersion\Time Zones";
+        if self.was_loaded(path)? {
+            return Ok(());
+        }
         let zones = self.ensure(path, Storage::Stable)?;
         self.set(zones, "TzVersion", REG_DWORD, 0x07E5_0001u32.to_le_bytes().to_vec())?;
         for zone in TIME_ZONES {
@@ -337,7 +380,7 @@ mod tests {
 
     fn registry() -> Registry {
         let mut state = super::super::CmState::default();
-        build(&mut state.registry, &BootFacts::default(), 1).unwrap();
+        build(&mut state.registry, &BootFacts::default(), 1, None).unwrap();
         state.registry
     }
 

@@ -125,6 +125,12 @@ impl KeyCell {
         found.map(|subkey| subkey.cell)
     }
 
+    /// The subkeys that are kept, in the order of enumeration.
+    pub fn stable_subkeys(&self) -> impl Iterator<Item = CellId> {
+        let [stable, _] = &self.subkeys;
+        stable.iter().map(|subkey| subkey.cell)
+    }
+
     /// Every subkey in the order of enumeration.
     pub fn subkeys(&self) -> impl Iterator<Item = CellId> {
         self.subkeys.iter().flatten().map(|subkey| subkey.cell)

@@ -21,8 +21,8 @@ use crate::svc::{ObjectAttributes, ServiceCx};
 use crate::ustr::UnicodeString;
 
 use super::hive::{KeyCell, Storage};
-use super::notify;
 use super::registry::{Found, KeyId};
+use super::{notify, store};
 
 /// An open key.
 pub struct Key {
@@ -187,6 +187,10 @@ pub fn create(
     if registry.get(parent)?.is_link {
         return Err(STATUS_ACCESS_DENIED);
     }
+    // Documented is the limit; which status tells of it is believed.
+    if registry.depth(parent)? >= regf::MAX_DEPTH {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
     let is_link = request.options & REG_OPTION_CREATE_LINK != 0;
     let needed = KEY_CREATE_SUB_KEY | if is_link { KEY_CREATE_LINK } else { 0 };
     let above = registry.get(parent)?.security.clone();
@@ -213,8 +217,14 @@ pub fn create(
     let cell = KeyCell { class, is_link, ..KeyCell::new(&name, storage, now, security) };
     let id = cx.k.cm.registry.add(parent, cell)?;
     let handle = insert(cx, id, granted, attributes.flags)?;
-    notify::changed(cx.k, parent, REG_NOTIFY_CHANGE_NAME);
+    changed(cx.k, parent, REG_NOTIFY_CHANGE_NAME);
     Ok((handle, Disposition::Created))
+}
+
+/// A key changed: its hive is to be written, its watchers are told.
+pub fn changed(k: &mut Kernel, id: KeyId, change: u32) {
+    store::touch(k, id);
+    notify::changed(k, id, change);
 }
 
 /// Deletes a key; `STATUS_CANNOT_DELETE` if it has subkeys. A key that is deleted already is no error.
@@ -224,7 +234,7 @@ pub fn delete(k: &mut Kernel, id: KeyId) -> NtResult<()> {
     k.cm.registry.remove(id, now)?;
     notify::deleted(k, id);
     if let Some(parent) = parent {
-        notify::changed(k, parent, REG_NOTIFY_CHANGE_NAME);
+        changed(k, parent, REG_NOTIFY_CHANGE_NAME);
     }
     Ok(())
 }
@@ -237,7 +247,7 @@ pub fn rename(k: &mut Kernel, id: KeyId, name: &[u16]) -> NtResult<()> {
     let now = k.system_time();
     k.cm.registry.rename(id, name, now)?;
     if let Some(parent) = k.cm.registry.parent(id)? {
-        notify::changed(k, parent, REG_NOTIFY_CHANGE_NAME);
+        changed(k, parent, REG_NOTIFY_CHANGE_NAME);
     }
     Ok(())
 }
@@ -260,7 +270,7 @@ pub fn set_value(
     }
     key.set_value(name, kind, data);
     key.last_write = now;
-    notify::changed(k, id, REG_NOTIFY_CHANGE_LAST_SET);
+    changed(k, id, REG_NOTIFY_CHANGE_LAST_SET);
     Ok(())
 }
 
@@ -271,7 +281,7 @@ pub fn delete_value(k: &mut Kernel, id: KeyId, name: &[u16]) -> NtResult<()> {
     let index = key.value_index(name).ok_or(STATUS_OBJECT_NAME_NOT_FOUND)?;
     key.values.remove(index);
     key.last_write = now;
-    notify::changed(k, id, REG_NOTIFY_CHANGE_LAST_SET);
+    changed(k, id, REG_NOTIFY_CHANGE_LAST_SET);
     Ok(())
 }
 
@@ -287,7 +297,7 @@ pub fn set_security(
     cell.security = security.clone();
     cell.last_write = now;
     *key.header.security.open() = Some(security);
-    notify::changed(k, key.id, REG_NOTIFY_CHANGE_SECURITY);
+    changed(k, key.id, REG_NOTIFY_CHANGE_SECURITY);
     Ok(())
 }
 

@@ -1,10 +1,11 @@
 //! The configuration manager: the registry.
 //!
 //! It owns the hives ([`registry`], [`hive`]: plain data), the Key object type ([`key`]), change notification
-//! ([`notify`]) and what a machine's registry holds at first boot ([`seeds`], [`time_zones`], [`boot()`]).
+//! ([`notify`]), the files that hives are kept in ([`store`], [`image`]), and what a machine's registry holds at first
+//! boot ([`seeds`], [`time_zones`], [`boot()`]).
 //!
 //! Invariants: a key object names its key by [`registry::KeyId`], so a key that was deleted under an open handle answers
-//! `STATUS_KEY_DELETED` and nothing else; every change goes through [`key`], which tells [`notify`].
+//! `STATUS_KEY_DELETED` and nothing else; every change goes through [`key`], which tells [`store`] and [`notify`].
 //!
 //! A worked path, "`NtOpenKey` of `\Registry\Machine\System\CurrentControlSet\Control`": the object manager's lookup
 //! meets the Key object `\REGISTRY` and leaves the rest of the path to it; [`registry::Registry::find`] steps through
@@ -13,11 +14,13 @@
 
 pub mod boot;
 pub mod hive;
+pub mod image;
 pub mod information;
 pub mod key;
 pub mod notify;
 pub mod registry;
 pub mod seeds;
+pub mod store;
 pub mod time_zones;
 
 pub use boot::{BootFacts, boot};
@@ -35,6 +38,8 @@ pub struct CmState {
     pub registry: Registry,
     /// Who waits for changes.
     pub notify: notify::NotifyState,
+    /// Where hives are kept.
+    pub store: store::Store,
 }
 
 impl Default for CmState {
@@ -42,7 +47,11 @@ impl Default for CmState {
     fn default() -> Self {
         let name: Vec<u16> = "REGISTRY".encode_utf16().collect();
         let root = hive::KeyCell::new(&name, hive::Storage::Volatile, 0, Arc::default());
-        CmState { registry: Registry::new(root), notify: notify::NotifyState::default() }
+        CmState {
+            registry: Registry::new(root),
+            notify: Default::default(),
+            store: Default::default(),
+        }
     }
 }
 

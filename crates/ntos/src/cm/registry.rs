@@ -27,6 +27,20 @@ pub struct KeyId {
 struct Mounted {
     hive: Hive,
     at: Option<KeyId>,
+    file: Option<HiveFile>,
+}
+
+/// The file that a hive is kept in.
+#[derive(Clone, Debug)]
+pub struct HiveFile {
+    /// Its name in the folder of hives.
+    pub name: &'static str,
+    /// How often it was written.
+    pub sequence: u32,
+    /// Something changed since then.
+    pub is_dirty: bool,
+    /// The hive came from this file, so it has what it should have.
+    pub was_loaded: bool,
 }
 
 /// All hives.
@@ -51,7 +65,7 @@ pub enum Found {
 impl Registry {
     /// A registry with a master hive whose root is `\REGISTRY`.
     pub fn new(root: KeyCell) -> Self {
-        Registry { hives: vec![Mounted { hive: Hive::new(root), at: None }] }
+        Registry { hives: vec![Mounted { hive: Hive::new(root), at: None, file: None }] }
     }
 
     /// `\REGISTRY`.
@@ -65,8 +79,47 @@ impl Registry {
         let index = self.hives.len();
         let root = KeyId { hive: index, cell: hive.root() };
         self.get_mut(at)?.mounted = Some(index);
-        self.hives.push(Mounted { hive, at: Some(at) });
+        self.hives.push(Mounted { hive, at: Some(at), file: None });
         Ok(root)
+    }
+
+    /// Keeps the hive of a key in a file from now on.
+    pub fn keep(&mut self, id: KeyId, file: HiveFile) {
+        if let Some(mounted) = self.hives.get_mut(id.hive) {
+            mounted.file = Some(file);
+        }
+    }
+
+    /// The file that a key's hive is kept in.
+    pub fn file(&self, id: KeyId) -> Option<&HiveFile> {
+        self.hives.get(id.hive)?.file.as_ref()
+    }
+
+    /// Remembers that a key changed; true if that has to be written to a file.
+    pub fn touch(&mut self, id: KeyId) -> bool {
+        let is_stable = self.get(id).is_ok_and(|key| key.storage == Storage::Stable);
+        match self.hives.get_mut(id.hive).and_then(|mounted| mounted.file.as_mut()) {
+            Some(file) if is_stable => {
+                file.is_dirty = true;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Every hive that is kept in a file, with that file's state.
+    pub fn kept(&mut self) -> impl Iterator<Item = (&Hive, &mut HiveFile)> {
+        self.hives.iter_mut().filter_map(|mounted| Some((&mounted.hive, mounted.file.as_mut()?)))
+    }
+
+    /// Levels from `\REGISTRY` down to a key.
+    pub fn depth(&self, id: KeyId) -> NtResult<usize> {
+        let (mut depth, mut at) = (0, Some(id));
+        while let Some(id) = at {
+            depth += 1;
+            at = self.parent(id)?;
+        }
+        Ok(depth)
     }
 
     /// True for keys of the master hive, which only the system makes.

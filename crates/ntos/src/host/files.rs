@@ -154,6 +154,8 @@ pub trait HostFolder: Send + Sync {
     fn attribute(&self, path: &[u8], name: &str) -> Option<Vec<u8>>;
     /// Stores an extended attribute, or removes it.
     fn set_attribute(&self, path: &[u8], name: &str, value: Option<&[u8]>) -> Result<()>;
+    /// Brings the names in the root to the disk, so that renames there outlive a power failure.
+    fn sync_names(&self) -> Result<()>;
     /// Room on its file system.
     fn space(&self) -> Result<HostSpace>;
 }

@@ -99,4 +99,9 @@ pub trait Host: Send + Sync {
 
     /// The volumes that the user gave, opened beneath their roots.
     fn volumes(&self) -> Vec<files::VolumeSpec>;
+
+    /// The folder where the machine's hive files are kept; `None` for a machine that is gone at its end.
+    fn hives(&self) -> Option<Arc<dyn files::HostFolder>> {
+        None
+    }
 }

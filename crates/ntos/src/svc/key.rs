@@ -397,11 +397,14 @@ fn nt_delete_value_key(
     Ok(STATUS_SUCCESS)
 }
 
-/// Makes what was written to a key durable.
-#[service(Partial("hives are kept in memory, so nothing outlives the machine"))]
+/// Makes what was written to the hive of a key durable, and returns when it is.
+///
+/// A machine that is not kept has nothing to write. The host's error is the status: `STATUS_DISK_FULL`….
+#[service]
 fn nt_flush_key(cx: &mut ServiceCx<'_>, key_handle: Handle) -> NtResult {
     let key = cx.reference::<Key>(key_handle, 0)?;
     cx.k.cm.registry.get(key.id)?;
+    crate::cm::store::flush_hive(cx.k, key.id)?;
     Ok(STATUS_SUCCESS)
 }
 
@@ -450,6 +453,7 @@ fn nt_set_information_key(
             return Err(STATUS_INVALID_INFO_CLASS);
         }
     }
+    crate::cm::store::touch(cx.k, key.id);
     Ok(STATUS_SUCCESS)
 }
 
