@@ -108,6 +108,9 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
             Some(HostEvent::Readable(stream)) => {
                 executive.with(|k| crate::io::stream_ready(k, stream));
             }
+            Some(HostEvent::Socket(name)) => {
+                executive.with(|k| crate::io::socket_ready(k, name));
+            }
             None => {}
         }
     }

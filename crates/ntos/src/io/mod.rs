@@ -49,14 +49,33 @@ pub struct IoState {
     /// Those of them that wait for input of a host stream.
     stream_readers: Vec<(Stream, Arc<Irp>)>,
     next_irp: u64,
+    /// Who uses the host's sockets.
+    pub sockets: Option<Arc<dyn SocketUser>>,
     /// Volumes made so far: the number in `\Device\HarddiskVolumeN`.
     pub volumes: u32,
 }
 
 impl IoState {
-    /// True while a request waits for the host: standard input.
+    /// True while a request waits for the host: standard input, a socket.
     pub fn waits_for_host(&self) -> bool {
         self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
+            || self.sockets.as_ref().is_some_and(|user| user.waits())
+    }
+}
+
+/// The driver that uses the host's sockets.
+pub trait SocketUser: Send + Sync {
+    /// A socket of the host, by its name, can go on.
+    fn ready(&self, k: &mut Kernel, name: u64);
+
+    /// True while sockets of the host are open.
+    fn waits(&self) -> bool;
+}
+
+/// A socket of the host that was watched can go on.
+pub fn socket_ready(k: &mut Kernel, name: u64) {
+    if let Some(user) = k.io.sockets.clone() {
+        user.ready(k, name);
     }
 }
 
