@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ntos::host::files::{HostFile, VolumeSpec};
+use ntos::host::net::HostNetwork;
 use ntos::host::{Host, HostEvent, Stream, StreamKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::clock;
 use crate::events::Events;
+use crate::net::Network;
 use crate::streams::{self, Watcher};
 
 /// The host of a machine that lives in real time.
@@ -20,6 +22,7 @@ pub struct LinuxHost {
     events: Arc<Events>,
     watcher: Watcher,
     volumes: Vec<VolumeSpec>,
+    network: Option<Arc<Network>>,
 }
 
 impl LinuxHost {
@@ -27,7 +30,14 @@ impl LinuxHost {
     pub fn new(volumes: Vec<VolumeSpec>) -> Self {
         let events = Arc::new(Events::default());
         let watcher = Watcher::new(events.clone());
-        LinuxHost { started: clock::monotonic(), bias: clock::bias(), events, watcher, volumes }
+        let (started, bias) = (clock::monotonic(), clock::bias());
+        LinuxHost { started, bias, events, watcher, volumes, network: None }
+    }
+
+    /// Gives the machine the host's network.
+    pub fn with_network(mut self) -> Result<Self> {
+        self.network = Some(Network::new(self.events.clone())?);
+        Ok(self)
     }
 
     /// Turns SIGINT (Ctrl-C) and SIGTERM into [`HostEvent::Interrupt`] for this machine.
@@ -108,6 +118,10 @@ impl Host for LinuxHost {
         let line = format!("nten: {text}\n");
         // Nothing is left to tell it to when standard error is gone.
         let _ = streams::write(Stream::Error, line.as_bytes());
+    }
+
+    fn network(&self) -> Option<Arc<dyn HostNetwork>> {
+        Some(self.network.clone()?)
     }
 
     fn volumes(&self) -> Vec<VolumeSpec> {

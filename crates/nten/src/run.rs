@@ -19,7 +19,7 @@ use ntos::trace::{Filter, Format, Sink, filter};
 use userland::image::{self, ImageError};
 use userland::{ServiceNumbers, Userland};
 
-use crate::cli::{Mount, RunArgs};
+use crate::cli::{Mount, Net, RunArgs};
 use crate::exit::{Ended, Status};
 use crate::guest::Drives;
 use crate::report::Report;
@@ -49,6 +49,8 @@ pub struct RunOptions {
     pub deterministic: bool,
     /// Writes stay in the machine.
     pub isolated: bool,
+    /// What sockets reach.
+    pub net: Net,
     /// Memory of the machine in bytes, if the user chose.
     pub memory: Option<u64>,
 }
@@ -91,7 +93,16 @@ fn run(options: RunOptions) -> Result<Ended, Report> {
     let trace = options.trace.as_ref().map(|trace| sink(trace, filter)).transpose()?;
     let drives = Drives::open(&options)?;
     let program = drives.program(&options);
-    let real = LinuxHost::new(drives.volumes.clone());
+    let mut real = LinuxHost::new(drives.volumes.clone());
+    if options.net == Net::User {
+        if options.deterministic {
+            return Err(Report::new("a deterministic machine has no network")
+                .help("leave out `--deterministic` or `--net user`"));
+        }
+        real = real
+            .with_network()
+            .map_err(|error| Report::new("cannot use the network").cause(error.to_string()))?;
+    }
     real.catch_interrupts()
         .map_err(|error| Report::new("cannot catch Ctrl-C").cause(error.to_string()))?;
     let host: Arc<dyn Host> = if options.deterministic {
@@ -212,6 +223,7 @@ fn options(arguments: RunArgs) -> Result<RunOptions, Report> {
         timeout: arguments.timeout,
         deterministic: arguments.deterministic,
         isolated: arguments.isolated,
+        net: arguments.net,
         memory: arguments.memory,
     })
 }

@@ -1,7 +1,7 @@
 //! What a socket stands on: the network as far as AFD cares.
 //!
-//! Key types: [`Endpoint`] (a transport address or connection, nothing of which blocks), [`Readiness`]. [`super::loopback`],
-//! the machine's own network, implements it.
+//! Key types: [`Endpoint`] (a transport address or connection, nothing of which blocks), [`Readiness`]. Two things
+//! implement it: [`super::loopback`], the machine's own network, and [`super::outside`], sockets of the host.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};

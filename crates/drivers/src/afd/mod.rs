@@ -16,6 +16,7 @@ pub mod address;
 pub mod endpoint;
 pub mod loopback;
 mod options;
+mod outside;
 mod poll;
 mod socket;
 mod transfer;
@@ -39,6 +40,7 @@ use ntos::ob::ObRef;
 use address::{AF_INET, AF_INET6, take, word};
 use endpoint::{Directions, Endpoint, Kind, Tuning};
 use loopback::Loopback;
+use outside::{Listener, Outside};
 use poll::Poll;
 use socket::{Changes, Socket};
 use transfer::Work;
@@ -85,6 +87,8 @@ const IPPROTO_UDP: u32 = 17;
 pub struct Afd {
     changes: Arc<Changes>,
     loopback: Arc<Loopback>,
+    /// The host's network takes the place of the machine's own.
+    outside: Option<Arc<Outside>>,
     polls: Guarded<Vec<Arc<Poll>>>,
 }
 
@@ -94,7 +98,12 @@ struct AfdDriver(Arc<Afd>);
 pub fn add(k: &mut Kernel) -> NtResult<ObRef<Device>> {
     let changes = Arc::<Changes>::default();
     let loopback = Loopback::new(changes.clone());
-    let afd = Arc::new(Afd { changes, loopback, polls: Guarded::default() });
+    let outside = k.host.network().map(|network| Outside::new(network, changes.clone()));
+    let polls = Guarded::default();
+    let afd = Arc::new(Afd { changes, loopback, outside: outside.clone(), polls });
+    if let Some(outside) = outside {
+        k.io.sockets = Some(Arc::new(Listener { afd: afd.clone(), outside }));
+    }
     add_device(k, "\\Device\\Afd", FILE_DEVICE_NAMED_PIPE, 0, Arc::new(AfdDriver(afd)))
 }
 
@@ -152,7 +161,10 @@ impl SocketFile {
         if self.socket.open().is_some() {
             return Err(STATUS_INVALID_PARAMETER);
         }
-        let endpoint: Arc<dyn Endpoint> = self.afd.loopback.open(kind, family);
+        let endpoint: Arc<dyn Endpoint> = match &self.afd.outside {
+            Some(outside) => outside.open(kind, family == AF_INET6)?,
+            None => self.afd.loopback.open(kind, family),
+        };
         let description = (family, kind, socket_type, protocol);
         *self.socket.open() = Some(Socket::new(&self.afd, description, endpoint));
         Outcome::ok(0)

@@ -76,6 +76,9 @@ pub trait HostSocket: Send + Sync {
     /// Begins to connect.
     fn connect(&self, to: SocketAddr) -> Result<()>;
 
+    /// Forgets the only partner of a datagram socket.
+    fn disconnect(&self) -> Result<()>;
+
     /// Sends.
     fn send(&self, bytes: &[u8], to: Option<SocketAddr>, urgent: bool) -> Result<usize>;
 
