@@ -64,6 +64,22 @@ static DWORD WINAPI close_later(void *socket)
     return 0;
 }
 
+// Waits for two completions, which may come in any order.
+static void completed(HANDLE port, const char *first, OVERLAPPED *one, const char *second, OVERLAPPED *two)
+{
+    char lines[2][64] = {"nothing", "nothing"};
+    for (int i = 0; i < 2; i++) {
+        DWORD bytes = 0;
+        ULONG_PTR key = 0;
+        OVERLAPPED *done = 0;
+        BOOL got = GetQueuedCompletionStatus(port, &bytes, &key, &done, 5000);
+        if (done == one || done == two)
+            snprintf(lines[done == two], sizeof lines[0], "%s, %lu bytes, key %d", outcome(got), bytes, (int)key);
+    }
+    say("%s: %s", first, lines[0]);
+    say("%s: %s", second, lines[1]);
+}
+
 static void ports(void)
 {
     struct sockaddr_in address, any = {.sin_family = AF_INET};
@@ -86,14 +102,7 @@ static void ports(void)
     bind(client, (struct sockaddr *)&any, sizeof any);
     now = connect_ex(client, (struct sockaddr *)&address, sizeof address, "first", 5, &bytes, &connecting);
     say("connect: %s", now || WSAGetLastError() == WSA_IO_PENDING ? "started" : result(-1));
-    ULONG_PTR key, keys = 0;
-    OVERLAPPED *done;
-    for (int i = 0; i < 2; i++) {
-        BOOL got = GetQueuedCompletionStatus(port, &bytes, &key, &done, 1000);
-        say("%s: %s, %lu bytes", done == &accepting ? "accepted" : done == &connecting ? "connected" : "?", outcome(got), bytes);
-        keys += key;
-    }
-    say("keys %d", (int)keys);
+    completed(port, "accepted", &accepting, "connected", &connecting);
     say("context: %s %s", result(setsockopt(accepted, SOL_SOCKET, SO_UPDATE_ACCEPT_CONTEXT, (char *)&listening, sizeof listening)),
         result(setsockopt(client, SOL_SOCKET, SO_UPDATE_CONNECT_CONTEXT, 0, 0)));
     struct sockaddr *local, *remote;
@@ -106,10 +115,7 @@ static void ports(void)
     say("read: %s", started(WSARecv(accepted, &buffer, 1, 0, &flags, &reading, 0)));
     now = disconnect_ex(client, &leaving, 0, 0);
     say("disconnect: %s", now || WSAGetLastError() == WSA_IO_PENDING ? "started" : result(-1));
-    for (int i = 0; i < 2; i++) {
-        BOOL got = GetQueuedCompletionStatus(port, &bytes, &key, &done, 1000);
-        say("%s: %s, %lu bytes", done == &reading ? "read" : done == &leaving ? "disconnected" : "?", outcome(got), bytes);
-    }
+    completed(port, "read", &reading, "disconnected", &leaving);
     closesocket(accepted), closesocket(client);
 
     HANDLE closer = CreateThread(0, 0, close_later, &listening, 0, 0);

@@ -159,6 +159,8 @@ impl Socket {
         mut work: Work,
         overlapped: bool,
     ) -> IoResult {
+        // What the request leaves may have to be reported again.
+        self.afd.changes.add(self.own.clone());
         let direction = work.direction();
         let behind = {
             let state = self.state.open();
