@@ -83,6 +83,14 @@ static int child(char **argv)
             return GetLastError();
         return in_job(inner, 0) * 100 + end(inner);
     }
+    if (!strcmp(argv[1], "own")) {
+        HANDLE job = CreateJobObjectA(0, 0);
+        limit(job, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, 0);
+        AssignProcessToJobObject(job, GetCurrentProcess());
+        // It waits for ever, but this process holds the job's only handle.
+        CloseHandle(spawn("wait", 0));
+        return 8;
+    }
     if (!strcmp(argv[1], "query")) {
         char list[64];
         JOBOBJECT_BASIC_PROCESS_ID_LIST *ids = (void *)list;
@@ -177,10 +185,23 @@ int main(int argc, char **argv)
     say("ended with the last handle: %lu", end(second));
     CloseHandle(inner);
 
+    say("its own job: %lu", end(spawn_in(job, "own")));
+    Sleep(200);
+    accounting(job);
     JOBOBJECT_BASIC_LIMIT_INFORMATION basic = {.LimitFlags = JOB_OBJECT_LIMIT_PROCESS_TIME};
     basic.PerProcessUserTimeLimit.QuadPart = 500000;
     say("time limit: %s", outcome(SetInformationJobObject(job, JobObjectBasicLimitInformation, &basic, sizeof basic)));
     say("out of time: %lu", end(spawn_in(job, "spin")));
+
+    basic.LimitFlags = JOB_OBJECT_LIMIT_PRIORITY_CLASS;
+    basic.PriorityClass = BELOW_NORMAL_PRIORITY_CLASS;
+    say("priority: %s", outcome(SetInformationJobObject(job, JobObjectBasicLimitInformation, &basic, sizeof basic)));
+    first = spawn_in(job, "wait");
+    say("prescribed: %lx", GetPriorityClass(first));
+    say("changed: %s", outcome(SetPriorityClass(first, HIGH_PRIORITY_CLASS)));
+    say("still: %lx", GetPriorityClass(first));
+    TerminateJobObject(job, 0);
+    end(first);
 
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits;
     DWORD length;

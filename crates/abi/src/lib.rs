@@ -9,6 +9,7 @@
 
 pub mod cm;
 pub mod context;
+pub mod dbgk;
 pub mod ex;
 pub mod io;
 pub mod job;

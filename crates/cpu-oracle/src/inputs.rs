@@ -85,7 +85,7 @@ impl Inputs {
         let tags = if rng.chance(60) { 0x0F } else { rng.bits() as u8 };
         state.set_ftw(tags.rotate_left(u32::from(fsw >> 11) & 7));
         for base in [&mut state.fs_base, &mut state.gs_base] {
-            *base = rng.pick(&[0, DATA, DATA + 0x40, STACK, 0x7FFF_FFF0_0000]);
+            *base = rng.pick(&[0, DATA, DATA + 0x40, STACK, 0x2000_0000_0000]);
         }
         Self {
             rng,

@@ -69,3 +69,23 @@ impl OpenFile for NullFile {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Machine, Scratch};
+    use abi::io::{FILE_OPEN, FILE_READ_DATA, FILE_WRITE_DATA};
+    use abi::ob::SYNCHRONIZE;
+    use ntos::svc::Handle;
+
+    #[test]
+    fn writes_vanish_and_reads_end() {
+        let m = Machine::new(&Scratch::new());
+        let access = FILE_READ_DATA | FILE_WRITE_DATA | SYNCHRONIZE;
+        let open = |name: &str| m.create_at(Handle(0), name, access, 0, FILE_OPEN, 0);
+        let (null, _) = open("\\Device\\Null").unwrap();
+        assert_eq!(m.write(null, None, b"anything"), Ok(8));
+        assert_eq!(m.read(null, None, 8), Err(STATUS_END_OF_FILE));
+        assert_eq!(open("\\Device\\Null\\x"), Err(STATUS_OBJECT_NAME_NOT_FOUND));
+    }
+}

@@ -19,6 +19,9 @@ use ntos::io::irp::{IoResult, Irp, Outcome, Request};
 use ntos::io::{CreateRequest, FileFacts, FileObject, wait_for_stream};
 use ntos::ob::{HandleEntry, HandleTable, ObRef};
 use ntos::ustr::UnicodeString;
+use zerocopy::IntoBytes;
+
+use crate::npfs::{FILE_PIPE_INFORMATION, FILE_PIPE_LOCAL};
 
 /// Bytes taken from the host or the guest at a time.
 const PIECE: usize = 0x1_0000;
@@ -73,6 +76,15 @@ impl Driver for Streams {
         _request: &CreateRequest,
     ) -> NtResult<Created> {
         Err(STATUS_OBJECT_NAME_NOT_FOUND)
+    }
+}
+
+/// The size of a Linux pipe's buffer, which is what is behind most streams.
+const PIPE_QUOTA: u32 = 0x1_0000;
+
+impl StreamFile {
+    fn is_pipe(&self) -> bool {
+        matches!(self.kind, StreamKind::Pipe | StreamKind::Terminal)
     }
 }
 
@@ -131,7 +143,12 @@ impl OpenFile for StreamFile {
             let count = piece.len().min(buffer.len - done);
             let part = piece.get_mut(..count).unwrap_or_default();
             buffer.read(k, done, part)?;
-            k.host.stream_write(self.stream, part).map_err(|error| status_of(&error))?;
+            let written = k.host.stream_write(self.stream, part);
+            written.map_err(|error| match status_of(&error) {
+                // Nobody reads any more: a writer is told so in other words than a reader.
+                STATUS_PIPE_BROKEN => STATUS_PIPE_CLOSING,
+                status => status,
+            })?;
             done += count;
         }
         let position = irp.file.state.open().position.max(0) as u64;
@@ -145,6 +162,42 @@ impl OpenFile for StreamFile {
 
     fn flush(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
         Outcome::ok(0)
+    }
+
+    /// A stream that is shown as a pipe is one of bytes, connected, whose reads wait.
+    fn query_own(&self, k: &mut Kernel, class: u32) -> NtResult<Vec<u8>> {
+        match class {
+            FILE_PIPE_INFORMATION if self.is_pipe() => Ok(vec![0; 8]),
+            FILE_PIPE_LOCAL if self.is_pipe() => {
+                let (inbound, outbound) = match self.stream {
+                    Stream::Input => (PIPE_QUOTA, 0),
+                    Stream::Output | Stream::Error => (0, PIPE_QUOTA),
+                };
+                let information = FILE_PIPE_LOCAL_INFORMATION {
+                    NamedPipeConfiguration: u32::from(self.stream != Stream::Input),
+                    MaximumInstances: 1,
+                    CurrentInstances: 1,
+                    InboundQuota: inbound,
+                    OutboundQuota: outbound,
+                    WriteQuotaAvailable: outbound,
+                    NamedPipeState: FILE_PIPE_CONNECTED_STATE,
+                    ..FILE_PIPE_LOCAL_INFORMATION::default()
+                };
+                Ok(information.as_bytes().to_vec())
+            }
+            _ => {
+                k.notice_once(format!("stream: information class {class} is not implemented"));
+                Err(STATUS_INVALID_PARAMETER)
+            }
+        }
+    }
+
+    fn set_own(&self, _k: &mut Kernel, class: u32, bytes: &[u8]) -> NtResult<()> {
+        // The one mode there is may be set again.
+        match (class, bytes) {
+            (FILE_PIPE_INFORMATION, [0, 0, 0, 0, 0, 0, 0, 0]) if self.is_pipe() => Ok(()),
+            _ => Err(STATUS_INVALID_PARAMETER),
+        }
     }
 
     fn facts(&self, _k: &mut Kernel) -> NtResult<FileFacts> {
@@ -162,5 +215,38 @@ impl OpenFile for StreamFile {
             id: metadata.inode,
             ..facts
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Machine, STATUS, Scratch};
+    use ntos::svc::Handle;
+    use ntos::testing::DATA;
+
+    #[test]
+    fn output_goes_to_the_host_and_console_controls_fail() {
+        let m = Machine::new(&Scratch::new());
+        let open = |stream| {
+            m.machine.with(|cx| {
+                let mut handles = std::mem::take(&mut *cx.process().handles.open());
+                let handle = open_standard(cx.k, &mut handles, stream).unwrap();
+                *cx.process().handles.open() = handles;
+                Handle(handle)
+            })
+        };
+        let (input, output) = (open(Stream::Input), open(Stream::Output));
+        assert_eq!(m.write(output, None, b"some "), Ok(5));
+        assert_eq!(m.write(output, Some(0), b"text"), Ok(4));
+        assert_eq!(*m.machine.host.written.lock(), b"some text");
+        assert_eq!(m.read(input, None, 5), Err(STATUS_END_OF_FILE));
+        assert_eq!(m.write(input, None, b"x"), Err(STATUS_ACCESS_DENIED));
+        let control = [output.0, 0, 0, 0, DATA + STATUS, 0x50_8078, 0, 0, 0, 0];
+        assert_eq!(m.call("NtDeviceIoControlFile", &control), Err(STATUS_NOT_SUPPORTED));
+        let volume = [output.0, DATA + STATUS, DATA + crate::testing::BUFFER, 8, 4];
+        m.call("NtQueryVolumeInformationFile", &volume).unwrap();
+        // The test host's streams are closed.
+        assert_eq!(m.bytes(4), FILE_DEVICE_NULL.to_le_bytes());
     }
 }

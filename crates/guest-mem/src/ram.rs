@@ -1,7 +1,7 @@
 //! Guest physical memory: a pool of page frames.
 //!
 //! [`GuestRam`] hands out frames, reads and writes them by copy, and knows which frames hold code that a processor
-//! has decoded, so that a write from anywhere makes the processor forget it. Neighbours: [`crate::region`] below,
+//! has decoded, so that a write from anywhere makes the processor forget it. Neighbours: `region` below,
 //! [`crate::paging`] above.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -43,6 +43,19 @@ impl LinuxFolder {
         Self::open(path)
     }
 
+    /// The facts of a link, with the kind of what it leads to.
+    fn as_link(&self, path: &[u8], metadata: HostMetadata) -> HostMetadata {
+        if metadata.kind != HostKind::Link {
+            return metadata;
+        }
+        let target = self.at(path, OFlags::PATH).and_then(metadata_at);
+        let kind = match target.map(|target| target.kind) {
+            Ok(HostKind::Folder) => HostKind::Folder,
+            _ => HostKind::File,
+        };
+        HostMetadata { kind, link: true, ..metadata }
+    }
+
     fn at(&self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         self.root.open(path, flags, Mode::empty())
     }
@@ -79,6 +92,7 @@ fn metadata_of(stat: &Statx) -> HostMetadata {
         accessed: time(&stat.stx_atime),
         modified,
         changed,
+        link: false,
         recent: now().saturating_sub(changed) < RECENT,
         change_stamp: (stat.stx_ctime.tv_sec as u128) << 32 | u128::from(stat.stx_ctime.tv_nsec),
     }
@@ -132,7 +146,12 @@ impl HostFolder for LinuxFolder {
     }
 
     fn link_metadata(&self, path: &[u8]) -> Result<HostMetadata> {
-        Ok(metadata_at(self.at(path, OFlags::PATH | OFlags::NOFOLLOW)?)?)
+        let metadata = if path.contains(&b'/') {
+            metadata_at(self.at(path, OFlags::PATH | OFlags::NOFOLLOW)?)?
+        } else {
+            self.root.stat(path, wanted()).map(|stat| metadata_of(&stat))?
+        };
+        Ok(self.as_link(path, metadata))
     }
 
     fn open(&self, path: &[u8], access: HostAccess) -> Result<Arc<dyn HostFile>> {
@@ -175,11 +194,7 @@ impl HostFolder for LinuxFolder {
             let Ok(mut metadata) = stat.map(|stat| metadata_of(&stat)) else { continue };
             if metadata.kind == HostKind::Link {
                 let full = [path, name].into_iter().filter(|part| !part.is_empty());
-                let full = full.collect::<Vec<_>>().join(&b'/');
-                match self.metadata(&full) {
-                    Ok(target) => metadata = target,
-                    Err(_) => continue,
-                }
+                metadata = self.as_link(&full.collect::<Vec<_>>().join(&b'/'), metadata);
             }
             found.push((index, metadata));
         }
@@ -227,6 +242,11 @@ impl HostFolder for LinuxFolder {
         let (to_parent, to_name) = self.root.parent(to)?;
         let flags = AtFlags::empty();
         Ok(rustix::fs::linkat(from_parent, from_name, to_parent, to_name, flags)?)
+    }
+
+    fn create_link(&self, path: &[u8], target: &[u8]) -> Result<()> {
+        let (parent, name) = self.root.parent(path)?;
+        Ok(rustix::fs::symlinkat(target, parent, name)?)
     }
 
     fn read_link(&self, path: &[u8]) -> Result<Vec<u8>> {

@@ -20,6 +20,7 @@ mod files;
 mod linux;
 mod net;
 mod streams;
+mod terminal;
 
 pub use backing::open_backing;
 pub use deterministic::DeterministicHost;

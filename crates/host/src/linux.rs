@@ -14,6 +14,7 @@ use crate::clock;
 use crate::events::Events;
 use crate::net::Network;
 use crate::streams::{self, Watcher};
+use crate::terminal::Terminal;
 
 /// The host of a machine that lives in real time.
 pub struct LinuxHost {
@@ -23,6 +24,7 @@ pub struct LinuxHost {
     watcher: Watcher,
     volumes: Vec<VolumeSpec>,
     network: Option<Arc<Network>>,
+    terminal: Option<Terminal>,
 }
 
 impl LinuxHost {
@@ -31,13 +33,20 @@ impl LinuxHost {
         let events = Arc::new(Events::default());
         let watcher = Watcher::new(events.clone());
         let (started, bias) = (clock::monotonic(), clock::bias());
-        LinuxHost { started, bias, events, watcher, volumes, network: None }
+        let (network, terminal) = (None, None);
+        LinuxHost { started, bias, events, watcher, volumes, network, terminal }
     }
 
     /// Gives the machine the host's network.
     pub fn with_network(mut self) -> Result<Self> {
         self.network = Some(Network::new(self.events.clone())?);
         Ok(self)
+    }
+
+    /// Takes the terminal over for a console, if standard input and output are one. It is restored when the host goes.
+    pub fn take_terminal(&mut self) -> Result<()> {
+        self.terminal = Terminal::open(&self.events)?;
+        Ok(())
     }
 
     /// Turns SIGINT (Ctrl-C) and SIGTERM into [`HostEvent::Interrupt`] for this machine.
@@ -101,6 +110,14 @@ impl Host for LinuxHost {
         streams::write(stream, bytes)
     }
 
+    fn terminal_read(&self) -> Vec<u8> {
+        self.terminal.as_ref().map(Terminal::take).unwrap_or_default()
+    }
+
+    fn terminal_size(&self) -> Option<(u16, u16)> {
+        self.terminal.as_ref().map(Terminal::size)
+    }
+
     fn wait(&self, timeout: Option<Duration>) -> Option<HostEvent> {
         self.events.wait(timeout)
     }
@@ -116,6 +133,9 @@ impl Host for LinuxHost {
 
     fn diagnostic(&self, text: &str) {
         let line = format!("nten: {text}\n");
+        if self.terminal.as_ref().is_some_and(|terminal| terminal.keep(line.as_bytes())) {
+            return;
+        }
         // Nothing is left to tell it to when standard error is gone.
         let _ = streams::write(Stream::Error, line.as_bytes());
     }

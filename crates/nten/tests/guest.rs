@@ -271,6 +271,123 @@ ping-pong: object 0
 counter: about 20 ms
 "#;
 
+/// Names, handles, duplicates, queries, directories and links of the namespace, global atoms.
+#[test]
+fn objects() {
+    let scratch = Scratch::new();
+    let outcome = Run::program(build("objects")).within(&scratch).go();
+    outcome.prints(OBJECTS).exits(0).quietly();
+}
+
+const OBJECTS: &str = r#"create again: it exists
+the same event: object 0
+still set, so manual: object 0
+a mutex of that name: error 6
+another case: error 2
+open: ok
+set without the right: error 5
+wait with the right: object 0
+one handle left: ok
+none left: error 2
+global: ok
+local: ok
+a backslash: error 3
+duplicate: ok
+set the copy: error 5
+set the original: ok
+wait for the copy: object 0
+inherited: yes
+protected: yes
+close: ok
+close again: error 6
+move: ok
+the source: error 6
+the copy: ok
+no such handle: error 6
+my thread: the same
+it runs: timeout
+a pseudo handle: ok
+name: 00000000
+it ends with: nten-query
+little room: 80000005
+no room: c0000004
+type: 00000000
+it is: Event
+facts: 00000000
+handles 2, access 1f0003
+wrong length: c0000004
+unknown class: c0000003
+compare: 00000000
+compare: c00001ac
+file: 00000000
+it is: File
+final path: ok
+it ends with: objects.tmp
+directory: 00000000
+event: 00000000
+event: 00000000
+taken: c0000035
+open if: 40000000
+other case: c0000034
+any case: 00000000
+link: 00000000
+list: 00000000
+  Link is a SymbolicLink
+  Second is a Event
+2 entries, then 8000001a
+through the link: 00000000
+target: 00000000 \BaseNamedObjects\nten-dir
+not a directory: c0000024
+wrong type: c0000024
+missing: c000003a
+relative without a root: c000003b
+atom: a string
+found: the same
+name: 11 Nten poodle
+integer: 77
+its name: 3 #77
+deleted: error 2
+"#;
+
+/// What the system says of its processors, memory, time, processes and handles.
+#[test]
+fn system() {
+    let outcome = Run::program(build("system")).go();
+    outcome.prints(SYSTEM).exits(0).quietly();
+}
+
+const SYSTEM: &str = r#"page 4096, granularity 65536
+architecture 9, mask good
+addresses 0000000000010000
+to 00007ffffffeffff
+affinity: good
+current: good
+relations, no room: error 122
+relations: ok
+groups 1, 1
+processors: good
+memory: ok
+physical: good
+virtual: good
+load: good
+slept: good
+ticks: good
+date: good
+precise: good
+zone: good
+system times: ok
+idle in kernel: good
+this process has 1 thread, listed 1
+it is enumerated
+small: c0000004
+handles: 00000000
+the event's access: 1f0003
+ids: good
+range: 00000000
+next: 00000000
+apart: good
+"#;
+
 /// Completion ports and the thread pool.
 #[test]
 fn iocp() {
@@ -565,9 +682,15 @@ in both: 1 1
 a job with others in it: error 5
 ended from above: 66
 ended with the last handle: 0
+its own job: 8
+  13 processes, 0 active, 1 terminated
 time limit: ok
 out of time: 1816
-limits: 2, 144 bytes
+priority: ok
+prescribed: 4000
+changed: ok
+still: 4000
+limits: 20, 144 bytes
 short buffer: error 24
 an ended process: error 5
 not a job: error 6
@@ -623,6 +746,102 @@ terminate: ok
 terminate again: error 5
 code 3, ended at: 1, user time: 1
 open the ended: ok
+"#;
+
+/// The C library's `system`, `popen` and `spawn`, attribute lists of `CreateProcess`, ways for a process to end.
+#[test]
+fn spawn() {
+    let outcome = Run::program(build("spawn")).go();
+    outcome.prints(SPAWN).exits(0);
+}
+
+const SPAWN: &str = r#"system: 9
+system is there: 1
+popen: from a shell
+pclose: 0
+pclose: 4
+long text: 2000 lines, 0
+child: descriptor has "inherited"
+spawn: 3
+spawn of nothing: -1
+handle list: object 0
+not in it: timeout
+without a list: object 0
+another parent: 1
+this parent: 1
+the other: 1
+started in a job: 1
+and ended: 12
+last thread: 44
+exit from a thread: 45
+ends itself: 46
+never started: 47
+no window: 46
+detached: 46
+idle: 20
+its only thread ended: 48
+"#;
+
+/// A debugger: events, exceptions passed on and handled, a single step, attaching and detaching.
+#[test]
+fn debug() {
+    let outcome = Run::program(build("debug")).go();
+    outcome.prints(DEBUG).exits(0);
+}
+
+const DEBUG: &str = r#"start: ok
+debugged: ok
+it is: 1
+process: as it is, first 1
+debug string: hello, debugger
+exception e0000001, chance 1
+exception e0000002, chance 1
+behind the breakpoint: 1
+exception 80000004, chance 1
+thread ended: 21
+some images: 1, threads: yes, breakpoints: 2
+exit: 00000020
+ended: 32
+start: ok
+process: as it is, first 1
+debug string: hello, debugger
+exception e0000001, chance 1
+exception e0000002, chance 1
+behind the breakpoint: 1
+exception 80000004, chance 1
+thread ended: 21
+exception c0000005, chance 1
+exception c0000005, chance 2
+some images: 1, threads: yes, breakpoints: 2
+exit: c0000005
+start: ok
+running: timeout
+attach: ok
+process: as it is, first 1
+detach: ok
+debugged: 0
+running: timeout
+nothing more: error 121
+ended: object 0
+"#;
+
+/// Priority classes and thread priorities, and that they matter.
+#[test]
+fn priority() {
+    let outcome = Run::program(build("priority")).go();
+    outcome.prints(PRIORITY).exits(0).quietly();
+}
+
+const PRIORITY: &str = r#"set 15: ok, is 15
+set 2: ok, is 2
+set -2: ok, is -2
+set -15: ok, is -15
+set 0: ok, is 0
+set 7: error 87
+class 40: ok, is 40, thread 0
+class 80: ok, is 80, thread 0
+class 20: ok, is 20, thread 0
+order: 3 1 2
 "#;
 
 /// DLLs loaded at run time.

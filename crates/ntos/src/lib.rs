@@ -1,8 +1,8 @@
 //! The NT executive.
 //!
-//! One folder per NT component, dependencies one way: `ke ← ob ← se ← mm ← ex ← ps ← io ← cm ← svc`. Guest code enters
-//! by trap only: the run loop ([`run`]) takes each exit of the processor to a service ([`svc`]) or to an exception
-//! ([`ke::exception`]). The host is reached through [`host::Host`].
+//! One folder per NT component, dependencies one way: `ke ← ob ← se ← mm ← ex ← ps ← io ← {cm, dbgk} ← svc`. Guest code
+//! enters by trap only: the run loop ([`run`]) takes each exit of the processor to a service ([`svc`]) or to an
+//! exception ([`ke::exception`]). The host is reached through [`host::Host`].
 //!
 //! Invariants: everything here happens under the executive lock ([`svc::Executive`]) in short synchronous stretches;
 //! guest input never panics.
@@ -15,6 +15,7 @@
 )]
 
 pub mod cm;
+pub mod dbgk;
 pub mod ex;
 pub mod guarded;
 pub mod host;

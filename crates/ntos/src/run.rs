@@ -111,6 +111,7 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
             Some(HostEvent::Socket(name)) => {
                 executive.with(|k| crate::io::socket_ready(k, name));
             }
+            Some(HostEvent::Terminal) => executive.with(crate::io::terminal_ready),
             None => {}
         }
     }
@@ -189,12 +190,21 @@ impl Processor<'_> {
     /// What happens on each return to user mode: termination, suspension, APCs, preemption.
     fn before_user_mode(&mut self, thread: &ObRef<Thread>) -> Next {
         if thread.is_terminating() {
-            self.executive.with(|k| exit::thread_exits(k, thread));
+            self.executive.with(|k| {
+                if crate::dbgk::thread_exits(k, thread) {
+                    thread.sched.open().state = ThreadState::Waiting;
+                } else {
+                    exit::thread_exits(k, thread);
+                }
+            });
             return Next::Switch;
         }
-        if thread.sched.open().suspended > 0 {
-            thread.sched.open().state = ThreadState::Waiting;
-            return Next::Switch;
+        {
+            let mut sched = thread.sched.open();
+            if sched.suspended > 0 || sched.frozen {
+                sched.state = ThreadState::Waiting;
+                return Next::Switch;
+            }
         }
         if thread.apcs.open().deliver {
             self.executive.with(|k| exception::deliver_apc(k, thread));

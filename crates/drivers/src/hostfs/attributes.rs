@@ -108,10 +108,13 @@ pub fn facts(metadata: &HostMetadata, stored: &Stored, serial: u32) -> FileFacts
     } else if !metadata.writable {
         attributes |= FILE_ATTRIBUTE_READONLY;
     }
+    if metadata.link {
+        attributes |= FILE_ATTRIBUTE_REPARSE_POINT;
+    }
     if attributes == 0 {
         attributes = FILE_ATTRIBUTE_NORMAL;
     }
-    let size = if directory { 0 } else { metadata.size };
+    let size = if directory || metadata.link { 0 } else { metadata.size };
     FileFacts {
         created: stored.created.unwrap_or(metadata.created),
         accessed: metadata.accessed,
@@ -120,7 +123,7 @@ pub fn facts(metadata: &HostMetadata, stored: &Stored, serial: u32) -> FileFacts
         size,
         allocated: size.checked_next_multiple_of(UNIT).unwrap_or(u64::MAX),
         attributes,
-        reparse_tag: 0,
+        reparse_tag: if metadata.link { IO_REPARSE_TAG_SYMLINK } else { 0 },
         // A Linux folder counts its subfolders' `..`; NT directories have one link.
         links: if directory { 1 } else { metadata.links },
         delete_pending: false,

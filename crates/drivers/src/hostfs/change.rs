@@ -111,6 +111,16 @@ impl Tree {
         if node.layer.is_some_and(is_upper) {
             return Ok(node.clone());
         }
+        if node.metadata.link {
+            let source = self.folder(node.layer.ok_or(STATUS_INTERNAL_ERROR)?)?;
+            let target = source.read_link(&node.host).map_err(host_error)?;
+            let (index, host) = self.place(&node.path)?;
+            let folder = self.folder(index)?;
+            folder.create_link(&host, &target).map_err(host_error)?;
+            self.changed(index, &host, true);
+            let metadata = folder.link_metadata(&host).map_err(host_error)?;
+            return Ok(Node { path: node.path.clone(), layer: Some(index), host, metadata });
+        }
         if node.is_directory() {
             let (index, host) = self.upper_folder(&node.path)?;
             let metadata = self.folder(index)?.metadata(&host).map_err(host_error)?;
@@ -143,7 +153,7 @@ impl Tree {
     /// [`Tree::copy_up`] of a directory and everything in it.
     fn copy_up_all(&self, node: &Node) -> NtResult<Node> {
         let copy = self.copy_up(node)?;
-        if node.is_directory() {
+        if node.is_directory() && !node.metadata.link {
             for child in self.list(&node.path, |_| true)? {
                 self.copy_up_all(&child)?;
             }
@@ -160,17 +170,23 @@ impl Tree {
         self.hidden.open().hide(path, &**upper)
     }
 
-    /// Removes a name; a directory must be empty.
+    /// True if the name is a symbolic link, even if the node is what it leads to.
+    pub fn is_link(&self, node: &Node) -> bool {
+        let folder = node.layer.and_then(|layer| self.folder(layer).ok());
+        let metadata = folder.and_then(|folder| folder.link_metadata(&node.host).ok());
+        metadata.is_some_and(|metadata| metadata.link)
+    }
+
+    /// Removes a name; a directory must be empty. Of a link, the link goes and not what it leads to.
     pub fn remove(&self, node: &Node) -> NtResult<()> {
         let index = self.upper(&node.path)?;
-        if node.is_directory() && !self.list(&node.path, |_| true)?.is_empty() {
+        let is_link = self.is_link(node);
+        if node.is_directory() && !is_link && !self.list(&node.path, |_| true)?.is_empty() {
             return Err(STATUS_DIRECTORY_NOT_EMPTY);
         }
         if node.layer == Some(index) {
             let folder = self.folder(index)?;
-            // A symbolic link to a folder is a name that is not a folder.
-            let link = folder.link_metadata(&node.host).map_err(host_error)?;
-            if link.kind == HostKind::Folder {
+            if node.is_directory() && !is_link {
                 folder.remove_folder(&node.host).map_err(host_error)?;
                 self.forget(index, &node.host);
             } else {
@@ -204,8 +220,10 @@ impl Tree {
         self.changed(index, &source.host, false);
         self.changed(index, &host, true);
         self.hide(&node.path)?;
-        let metadata = folder.metadata(&host).map_err(host_error)?;
-        Ok(Node { path: target.to_vec(), layer: Some(index), host, metadata })
+        let path = target.to_vec();
+        let renamed = Node { path, layer: Some(index), host, metadata: source.metadata };
+        let metadata = self.metadata(&renamed)?;
+        Ok(Node { metadata, ..renamed })
     }
 
     /// Gives a file a further name; `replace` removes a file that has it.
@@ -235,7 +253,7 @@ impl Tree {
             let at = self.layers.get(index).map(|layer| layer.at.clone()).unwrap_or_default();
             self.changes_in(index, b"", &at, &mut changes)?;
         }
-        let hidden: Vec<Path> = self.hidden.open().iter().cloned().collect();
+        let hidden = self.hidden.open().outermost();
         for path in hidden {
             // What was made again under a deleted name is in the list already, as added.
             if self.find(&path).is_err() {

@@ -71,6 +71,11 @@ impl Fcb {
         self.state.open().node.is_directory()
     }
 
+    /// True for a symbolic link that was opened itself.
+    pub fn is_link(&self) -> bool {
+        self.state.open().node.metadata.link
+    }
+
     /// The name on the volume.
     pub fn name(&self) -> UnicodeString {
         join(&self.state.open().node.path)
@@ -125,23 +130,31 @@ impl Fcb {
     /// What sections know the file by; `None` if that cannot be had.
     pub fn identity(&self) -> Option<(u64, u64)> {
         let metadata = self.state.open().node.metadata;
-        (!self.is_directory()).then_some((metadata.device, metadata.inode))
+        (!self.is_directory() && !metadata.link).then_some((metadata.device, metadata.inode))
     }
 
     /// Facts now.
     pub fn metadata(&self) -> NtResult<HostMetadata> {
         let state = self.state.open();
-        let found = match (&state.file, state.node.layer) {
-            (Some(file), _) => file.metadata(),
-            (None, Some(_)) if state.deleted => return Err(STATUS_FILE_DELETED),
-            (None, Some(layer)) => self.tree.folder(layer)?.metadata(&state.node.host),
-            (None, None) => return Ok(state.node.metadata),
-        };
-        found.map_err(|error| status_of(&error))
+        match &state.file {
+            Some(file) => file.metadata().map_err(|error| status_of(&error)),
+            None if state.deleted => Err(STATUS_FILE_DELETED),
+            None => self.tree.metadata(&state.node),
+        }
     }
 }
 
-/// The control blocks of a volume, by name.
+/// What a node is known by while it is open: its name, with a mark for a link that is opened itself, since what it
+/// leads to has the same name.
+pub fn key_of(node: &Node) -> UnicodeString {
+    let mut key = join(&node.path);
+    if node.metadata.link {
+        key.0.push(0);
+    }
+    key
+}
+
+/// The control blocks of a volume, by [`key_of`].
 #[derive(Default)]
 pub struct Fcbs {
     by_name: HashMap<UnicodeString, Arc<Fcb>>,
@@ -155,7 +168,7 @@ impl Fcbs {
 
     /// The block of a node, made if it is not open yet.
     pub fn get_or_make(&mut self, tree: &Arc<Tree>, node: Node) -> Arc<Fcb> {
-        let name = join(&node.path);
+        let name = key_of(&node);
         self.by_name.entry(name).or_insert_with(|| Arc::new(Fcb::new(tree, node))).clone()
     }
 
@@ -173,7 +186,8 @@ impl Fcbs {
 
     /// Enters a block under the name it has now.
     pub fn insert(&mut self, fcb: &Arc<Fcb>) {
-        self.by_name.insert(fcb.name(), fcb.clone());
+        let key = key_of(&fcb.state.open().node);
+        self.by_name.insert(key, fcb.clone());
     }
 
     /// True if something beneath a directory is open.

@@ -25,7 +25,7 @@ use ntos::ustr::{UnicodeString, eq_ignore_case, upcase};
 
 use super::attributes;
 use super::backing::HostBacking;
-use super::fcb::Fcb;
+use super::fcb::{Fcb, key_of};
 use super::names;
 use super::notify::*;
 use super::tree::{Path, join, starts_with};
@@ -87,6 +87,9 @@ impl OpenHostFile {
         }
         if !self.volume.tree.is_writable(&node.path) {
             return Err(STATUS_MEDIA_WRITE_PROTECTED);
+        }
+        if self.volume.tree.is_link(&node) {
+            return Ok(());
         }
         if node.is_directory() {
             if !self.volume.tree.list(&node.path, |_| true)?.is_empty() {
@@ -186,7 +189,12 @@ impl OpenHostFile {
         if existing.is_directory() || (!existing.metadata.writable && !ignores) {
             return Err(STATUS_ACCESS_DENIED);
         }
-        let open = self.volume.fcbs.open().get(&join(&existing.path));
+        let identity = (existing.metadata.device, existing.metadata.inode);
+        if mm::mapped(k, identity).image {
+            // A program that runs keeps its name.
+            return Err(STATUS_ACCESS_DENIED);
+        }
+        let open = self.volume.fcbs.open().get(&key_of(&existing));
         if let Some(open) = open {
             if flags & FILE_RENAME_POSIX_SEMANTICS == 0 {
                 return Err(STATUS_ACCESS_DENIED);
@@ -199,6 +207,26 @@ impl OpenHostFile {
         let filter = FILE_NOTIFY_CHANGE_FILE_NAME;
         self.volume.watchers.report(k, &existing.path, Action::Removed, filter);
         Ok(true)
+    }
+
+    /// The target of a symbolic link, as `REPARSE_DATA_BUFFER`.
+    fn reparse_point(&self, k: &mut Kernel, irp: &Irp) -> IoResult {
+        let node = self.fcb.state.open().node.clone();
+        let Some(layer) = node.layer.filter(|_| node.metadata.link) else {
+            return Err(STATUS_NOT_A_REPARSE_POINT);
+        };
+        let target = self.volume.tree.folder(layer)?.read_link(&node.host).map_err(host_error)?;
+        let parts: Vec<Vec<u16>> = target.split(|b| *b == b'/').map(names::from_host).collect();
+        let text = parts.join(&u16::from(b'\\'));
+        let length = u16::try_from(text.len() * 2).map_err(|_| STATUS_IO_REPARSE_DATA_INVALID)?;
+        let mut bytes = IO_REPARSE_TAG_SYMLINK.to_le_bytes().to_vec();
+        // The substitute name and the print name are the same text; both start at offset 0.
+        for word in [length.saturating_add(12), 0, 0, length, 0, length] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(SYMLINK_FLAG_RELATIVE.to_le_bytes());
+        bytes.extend(text.iter().flat_map(|unit| unit.to_le_bytes()));
+        irp.answer(k, &bytes)
     }
 
     fn entry(&self, name: &str, path: &Path) -> DirectoryEntry {
@@ -243,6 +271,9 @@ impl OpenFile for OpenHostFile {
         if buffer.len == 0 {
             return Outcome::ok(0);
         }
+        if self.fcb.is_link() {
+            return Err(STATUS_END_OF_FILE);
+        }
         self.check_locks(self.owner(irp, *key), *offset, buffer.len, false)?;
         let file = self.fcb.reader()?;
         let identity = self.fcb.identity();
@@ -276,6 +307,9 @@ impl OpenFile for OpenHostFile {
         };
         if self.is_directory() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
+        }
+        if self.fcb.is_link() {
+            return Err(STATUS_ACCESS_DENIED);
         }
         let offset = match offset {
             Some(offset) => *offset,
@@ -314,8 +348,7 @@ impl OpenFile for OpenHostFile {
         match code {
             FSCTL_IS_VOLUME_MOUNTED => Outcome::ok(0),
             FSCTL_GET_OBJECT_ID | FSCTL_CREATE_OR_GET_OBJECT_ID => Err(STATUS_OBJECTID_NOT_FOUND),
-            // Links are followed by the tree: a file that is open is never one itself.
-            FSCTL_GET_REPARSE_POINT => Err(STATUS_NOT_A_REPARSE_POINT),
+            FSCTL_GET_REPARSE_POINT => self.reparse_point(k, irp),
             FSCTL_GET_COMPRESSION => irp.answer(k, &0u16.to_le_bytes()),
             // Every file may have holes; there is nothing to mark.
             FSCTL_SET_SPARSE if !self.is_directory() => Outcome::ok(0),
@@ -389,7 +422,7 @@ impl OpenFile for OpenHostFile {
     }
 
     fn flush(&self, k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
-        if self.is_directory() {
+        if self.is_directory() || self.fcb.is_link() {
             return Outcome::ok(0);
         }
         if let Some(identity) = self.fcb.identity() {
@@ -419,7 +452,7 @@ impl OpenFile for OpenHostFile {
         {
             // One name is looked up without listing the folder.
             let child: Path = path.iter().chain([name]).cloned().collect();
-            return match self.volume.tree.find(&child) {
+            return match self.volume.tree.find_link(&child) {
                 Ok(node) if node.metadata.kind != HostKind::Other => {
                     let name = node.path.last().cloned().unwrap_or_default();
                     Ok(vec![DirectoryEntry { name, facts: self.volume.node_facts(&node) }])
@@ -482,7 +515,7 @@ impl OpenFile for OpenHostFile {
     }
 
     fn set_end_of_file(&self, k: &mut Kernel, size: u64) -> NtResult<()> {
-        if self.is_directory() {
+        if self.is_directory() || self.fcb.is_link() {
             return Err(STATUS_INVALID_DEVICE_REQUEST);
         }
         let file = self.fcb.writer()?;
@@ -583,7 +616,7 @@ impl OpenFile for OpenHostFile {
     }
 
     fn section_backing(&self) -> NtResult<Arc<dyn FileBacking>> {
-        if self.is_directory() {
+        if self.is_directory() || self.fcb.is_link() {
             return Err(STATUS_INVALID_FILE_FOR_SECTION);
         }
         self.fcb.reader()?;

@@ -3,7 +3,7 @@
 //! Key type: [`Hidden`]. A hidden name hides everything beneath it in lower layers for good: what is made under the
 //! same name later is new.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use abi::NtResult;
 use ntos::host::files::{HostAccess, HostFolder, status_of};
@@ -18,10 +18,14 @@ pub const MARKER: &[u8] = b".nten-hidden";
 /// Most bytes that the file may have.
 const MAX_SIZE: u64 = 64 << 20;
 
-/// The hidden names, in upper case.
+/// The hidden names by their upper case.
 #[derive(Default)]
 pub struct Hidden {
-    names: BTreeSet<Path>,
+    names: BTreeMap<Path, Path>,
+}
+
+fn folded(path: &[UnicodeString]) -> Path {
+    path.iter().map(UnicodeString::folded).collect()
 }
 
 impl Hidden {
@@ -39,7 +43,8 @@ impl Hidden {
         let paths = bytes.split(|byte| *byte == 0).filter(|path| !path.is_empty());
         let names = paths.map(|path| {
             let parts = path.split(|byte| *byte == b'/');
-            parts.map(|part| UnicodeString(names::from_host(part)).folded()).collect()
+            let path: Path = parts.map(|part| UnicodeString(names::from_host(part))).collect();
+            (folded(&path), path)
         });
         Hidden { names: names.collect() }
     }
@@ -57,24 +62,33 @@ impl Hidden {
         let mut prefix: Path = Vec::with_capacity(path.len());
         path.iter().any(|part| {
             prefix.push(part.folded());
-            self.names.contains(&prefix)
+            self.names.contains_key(&prefix)
         })
     }
 
     /// Hides a name and keeps it in the writable layer.
     pub fn hide(&mut self, path: &[UnicodeString], upper: &dyn HostFolder) -> NtResult<()> {
-        self.names.insert(path.iter().map(UnicodeString::folded).collect());
+        self.names.insert(folded(path), path.to_vec());
         self.store(upper).map_err(|error| status_of(&error))
     }
 
-    /// The hidden names in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Path> {
-        self.names.iter()
+    /// The hidden names in order, without those beneath another one.
+    pub fn outermost(&self) -> Vec<Path> {
+        let mut last: Option<&Path> = None;
+        let mut names = Vec::new();
+        for (folded, path) in &self.names {
+            // A name sorts before everything beneath it.
+            if last.is_none_or(|last| !folded.starts_with(last)) {
+                last = Some(folded);
+                names.push(path.clone());
+            }
+        }
+        names
     }
 
     fn store(&self, upper: &dyn HostFolder) -> std::io::Result<()> {
         let mut bytes = Vec::new();
-        for path in &self.names {
+        for path in self.names.values() {
             let parts: Vec<Vec<u8>> = path.iter().filter_map(|part| names::to_host(part)).collect();
             bytes.extend(parts.join(&b'/'));
             bytes.push(0);

@@ -86,7 +86,43 @@ fn links_that_leave_the_volume_are_refused() {
     assert_eq!(m.read(m.open("good").unwrap(), None, 9).unwrap(), b"in");
     assert_eq!(m.open("bad"), Err(STATUS_ACCESS_DENIED));
     let root = m.directory("").unwrap();
-    assert_eq!(m.list(root, "", false).unwrap(), ["good", "inside"]);
+    assert_eq!(m.list(root, "", false).unwrap(), ["bad", "good", "inside"]);
+}
+
+#[test]
+fn links_are_reparse_points_to_those_who_ask() {
+    let (scratch, m) = setup();
+    scratch.file("inside/f", "in");
+    std::os::unix::fs::symlink("inside", scratch.0.join("dir")).unwrap();
+    std::os::unix::fs::symlink("inside/f", scratch.0.join("file")).unwrap();
+    let access = DELETE | FILE_READ_ATTRIBUTES | SYNCHRONIZE;
+    let open = |name| m.create(name, access, 7, FILE_OPEN, FILE_OPEN_REPARSE_POINT).unwrap().0;
+    let attributes = |handle| {
+        let bytes = m.query(handle, 35, 8).unwrap();
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+        (word(0), word(4))
+    };
+    let (dir, file) = (open("dir"), open("FILE"));
+    let reparse = FILE_ATTRIBUTE_REPARSE_POINT;
+    assert_eq!(attributes(dir), (reparse | FILE_ATTRIBUTE_DIRECTORY, IO_REPARSE_TAG_SYMLINK));
+    assert_eq!(attributes(file), (reparse | FILE_ATTRIBUTE_ARCHIVE, IO_REPARSE_TAG_SYMLINK));
+    let code = u64::from(FSCTL_GET_REPARSE_POINT);
+    let control = [file.0, 0, 0, 0, DATA + STATUS, code, 0, 0, DATA + BUFFER, 0x100];
+    m.call("NtFsControlFile", &control).unwrap();
+    let target: Vec<u8> = "inside\\f".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(m.bytes(20 + target.len())[20..], target);
+    // Opened as what it leads to, the same name is the target.
+    let followed = m.open("file").unwrap();
+    assert_eq!(attributes(followed), (FILE_ATTRIBUTE_ARCHIVE, 0));
+    assert_eq!(m.read(followed, None, 9).unwrap(), b"in");
+    m.close(followed);
+    // The link goes, not what is behind it, though that is not empty.
+    m.set(dir, 13, &[1]).unwrap();
+    m.close(dir);
+    assert!(!scratch.0.join("dir").exists());
+    assert_eq!(scratch.content("inside/f"), "in");
+    m.set(file, 10, &m.rename_request("moved", 0)).unwrap();
+    assert!(scratch.0.join("moved").is_symlink());
 }
 
 #[test]
@@ -377,8 +413,8 @@ fn copy_on_write_leaves_the_folder_alone() {
         .collect();
     let expected = [
         (ChangeKind::Modified, "\\Change"),
-        (ChangeKind::Deleted, "\\DIR"),
-        (ChangeKind::Deleted, "\\GONE"),
+        (ChangeKind::Deleted, "\\dir"),
+        (ChangeKind::Deleted, "\\gone"),
         (ChangeKind::Added, "\\moved"),
         (ChangeKind::Added, "\\moved\\a"),
         (ChangeKind::Added, "\\moved\\b"),

@@ -106,6 +106,15 @@ struct Found {
     metadata: HostMetadata,
 }
 
+/// What becomes of a symbolic link in last place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Links {
+    /// The result is what it leads to.
+    Follow,
+    /// The result is the link.
+    Stop,
+}
+
 /// How looking for a name in one layer ended.
 enum Walk {
     Found(Found),
@@ -148,10 +157,19 @@ impl Tree {
     ///
     /// `STATUS_OBJECT_NAME_NOT_FOUND` if its folder exists, `STATUS_OBJECT_PATH_NOT_FOUND` if not even that.
     pub fn find(&self, path: &[UnicodeString]) -> NtResult<Node> {
+        self.find_by(path, Links::Follow)
+    }
+
+    /// [`Tree::find`] that stops at a symbolic link in last place.
+    pub fn find_link(&self, path: &[UnicodeString]) -> NtResult<Node> {
+        self.find_by(path, Links::Stop)
+    }
+
+    fn find_by(&self, path: &[UnicodeString], links: Links) -> NtResult<Node> {
         let mut first_error = None;
         let mut in_folder = false;
         for index in 0..self.layers.len() {
-            match self.find_in(index, path) {
+            match self.find_in(index, path, links) {
                 Ok(Walk::Found(found)) => return Ok(self.node(index, path, found)),
                 Ok(Walk::Missing { in_folder: folder }) => in_folder |= folder,
                 Err(status) => first_error = first_error.or(Some(status)),
@@ -191,7 +209,7 @@ impl Tree {
     pub(super) fn folders(&self, path: &[UnicodeString]) -> Vec<(usize, Vec<u8>)> {
         let mut folders = Vec::new();
         for index in 0..self.layers.len() {
-            if let Ok(Walk::Found(found)) = self.find_in(index, path)
+            if let Ok(Walk::Found(found)) = self.find_in(index, path, Links::Follow)
                 && found.metadata.kind == HostKind::Folder
             {
                 folders.push((index, found.host));
@@ -204,7 +222,7 @@ impl Tree {
     pub(super) fn is_in_lower(&self, path: &[UnicodeString]) -> bool {
         let lower = |index: &usize| self.layers.get(*index).is_some_and(|layer| !layer.writable);
         let mut indices = (0..self.layers.len()).filter(lower);
-        indices.any(|index| matches!(self.find_in(index, path), Ok(Walk::Found(_))))
+        indices.any(|index| matches!(self.find_in(index, path, Links::Stop), Ok(Walk::Found(_))))
     }
 
     /// The name in one layer: its host path and facts.
@@ -213,20 +231,20 @@ impl Tree {
         index: usize,
         path: &[UnicodeString],
     ) -> NtResult<Option<(Vec<u8>, HostMetadata)>> {
-        match self.find_in(index, path)? {
+        match self.find_in(index, path, Links::Follow)? {
             Walk::Found(found) => Ok(Some((found.host, found.metadata))),
             Walk::Missing { .. } => Ok(None),
         }
     }
 
-    fn find_in(&self, index: usize, path: &[UnicodeString]) -> NtResult<Walk> {
+    fn find_in(&self, index: usize, path: &[UnicodeString], links: Links) -> NtResult<Walk> {
         let nowhere = Walk::Missing { in_folder: false };
         let Some(layer) = self.layers.get(index) else { return Ok(nowhere) };
         if !starts_with(path, &layer.at) || (!layer.writable && self.hidden.open().hides(path)) {
             return Ok(nowhere);
         }
         let rest = path.get(layer.at.len()..).unwrap_or_default();
-        self.walk(index, &*layer.folder, rest)
+        self.walk(index, &*layer.folder, rest, links)
     }
 
     /// The name as it is written, else its last component by upper case in the folder that holds it.
@@ -235,7 +253,12 @@ impl Tree {
         index: usize,
         folder: &dyn HostFolder,
         rest: &[UnicodeString],
+        links: Links,
     ) -> NtResult<Walk> {
+        let look = |host: &[u8]| match links {
+            Links::Follow => folder.metadata(host),
+            Links::Stop => folder.link_metadata(host),
+        };
         let (nowhere, no_name) =
             (Walk::Missing { in_folder: false }, Walk::Missing { in_folder: true });
         let mut host = Vec::new();
@@ -246,7 +269,7 @@ impl Tree {
         if host == MARKER {
             return Ok(no_name);
         }
-        match folder.metadata(&host) {
+        match look(&host) {
             Ok(metadata) => return Ok(Walk::Found(Found { host, rest: rest.to_vec(), metadata })),
             Err(error) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::NotADirectory => {}
@@ -256,7 +279,9 @@ impl Tree {
             },
         }
         let Some((last, parents)) = rest.split_last() else { return Ok(nowhere) };
-        let Walk::Found(parent) = self.walk(index, folder, parents)? else { return Ok(nowhere) };
+        let Walk::Found(parent) = self.walk(index, folder, parents, Links::Follow)? else {
+            return Ok(nowhere);
+        };
         if parent.metadata.kind != HostKind::Folder {
             return Ok(nowhere);
         }
@@ -267,7 +292,7 @@ impl Tree {
         if host == MARKER {
             return Ok(no_name);
         }
-        match folder.metadata(&host) {
+        match look(&host) {
             Ok(metadata) => {
                 let mut rest = parent.rest;
                 rest.push(UnicodeString(names::from_host(&name)));
@@ -344,6 +369,17 @@ impl Tree {
         self.lists.open().retain(|(layer, path), _| {
             *layer != index || (path != host && !path.starts_with(&beneath))
         });
+    }
+
+    /// Facts about a node now.
+    pub fn metadata(&self, node: &Node) -> NtResult<HostMetadata> {
+        let Some(layer) = node.layer else { return Ok(node.metadata) };
+        let folder = self.folder(layer)?;
+        let found = match node.metadata.link {
+            true => folder.link_metadata(&node.host),
+            false => folder.metadata(&node.host),
+        };
+        found.map_err(|error| status_of(&error))
     }
 
     /// What a folder holds of the names that `shows` selects, all layers merged; not sorted.

@@ -19,14 +19,14 @@ use ntos::ustr::{UnicodeString, eq_ignore_case};
 use ntos::{Kernel, mm};
 
 use super::attributes::{self, Stored};
-use super::fcb::{Fcb, Fcbs};
+use super::fcb::{Fcb, Fcbs, key_of};
 use super::file::{OpenHostFile, OpenVolume};
 use super::names;
 use super::notify::{
     Action, FILE_NOTIFY_CHANGE_DIR_NAME, FILE_NOTIFY_CHANGE_FILE_NAME, FILE_NOTIFY_CHANGE_SIZE,
     Watchers,
 };
-use super::tree::{Node, Path, Tree, join};
+use super::tree::{Node, Path, Tree};
 
 const BACKSLASH: u16 = b'\\' as u16;
 
@@ -101,8 +101,8 @@ fn overwrites(disposition: u32) -> bool {
 
 impl Volume {
     /// The control block of a name, if it is open.
-    fn opened(&self, path: &Path) -> Option<Arc<Fcb>> {
-        self.fcbs.open().get(&join(path))
+    fn opened(&self, node: &Node) -> Option<Arc<Fcb>> {
+        self.fcbs.open().get(&key_of(node))
     }
 
     /// The rights that an open gets, or why it is refused.
@@ -157,7 +157,7 @@ impl Volume {
             }
             _ => {}
         }
-        let fcb = self.opened(&node.path);
+        let fcb = self.opened(&node);
         if fcb.as_ref().is_some_and(|fcb| fcb.state.open().delete_pending) {
             return Err(STATUS_DELETE_PENDING);
         }
@@ -212,6 +212,11 @@ impl Volume {
     ) -> NtResult<()> {
         if directory {
             return Ok(());
+        }
+        if fcb.is_link() {
+            // There is nothing in a link to read or to overwrite.
+            let writes = overwrites(request.disposition);
+            return if writes { Err(STATUS_ACCESS_DENIED) } else { Ok(()) };
         }
         if overwrites(request.disposition) {
             let stored = self.stored(fcb);
@@ -312,7 +317,7 @@ impl Volume {
     pub fn forget_unused(&self, fcb: &Arc<Fcb>) {
         let (unused, name) = {
             let state = fcb.state.open();
-            (state.opens == 0, join(&state.node.path))
+            (state.opens == 0, key_of(&state.node))
         };
         if unused {
             self.fcbs.open().remove_name(&name, fcb);
@@ -332,11 +337,14 @@ impl Volume {
 
     fn load_stored(&self, node: &Node) -> Stored {
         match node.layer {
-            // Layers that are never written have nothing stored, so they are not asked.
-            Some(layer) if self.is_upper(layer) => match self.tree.folder(layer) {
-                Ok(folder) => self.beside.open().load(&**folder, &node.host, &node.metadata),
-                Err(_) => Stored::default(),
-            },
+            // Layers that are never written have nothing stored, so they are not asked. Neither are links: they would
+            // answer for what they lead to.
+            Some(layer) if !node.metadata.link && self.is_upper(layer) => {
+                match self.tree.folder(layer) {
+                    Ok(folder) => self.beside.open().load(&**folder, &node.host, &node.metadata),
+                    Err(_) => Stored::default(),
+                }
+            }
             _ => Stored::default(),
         }
     }
@@ -359,6 +367,9 @@ impl Volume {
         attributes: Option<u32>,
         created: Option<i64>,
     ) -> NtResult<()> {
+        if fcb.is_link() {
+            return Err(STATUS_NOT_SUPPORTED);
+        }
         let mut stored = self.stored(fcb);
         let old = stored;
         if let Some(attributes) = attributes {
@@ -388,6 +399,9 @@ impl Volume {
 
     /// Sets the times of a file.
     pub fn set_times(&self, fcb: &Fcb, times: HostTimes) -> NtResult<()> {
+        if fcb.is_link() {
+            return Err(STATUS_NOT_SUPPORTED);
+        }
         let mut state = fcb.state.open();
         state.node = self.tree.copy_up(&state.node)?;
         let folder = self.tree.folder(state.node.layer.ok_or(STATUS_INTERNAL_ERROR)?)?;
@@ -425,6 +439,15 @@ impl Volume {
     }
 }
 
+/// Finds a name, or the link that it is if the request says so.
+fn find(volume: &Volume, request: &CreateRequest, path: &Path) -> NtResult<Node> {
+    if request.options & FILE_OPEN_REPARSE_POINT != 0 {
+        volume.tree.find_link(path)
+    } else {
+        volume.tree.find(path)
+    }
+}
+
 impl Driver for VolumeDriver {
     fn name(&self) -> &'static str {
         "hostfs"
@@ -451,7 +474,7 @@ impl Driver for VolumeDriver {
             return OpenVolume::open(volume, request);
         }
         let asked = parse(request)?;
-        match volume.tree.find(&asked.path) {
+        match find(volume, request, &asked.path) {
             Ok(node) => volume.open(k, request, &asked, node),
             Err(STATUS_OBJECT_NAME_NOT_FOUND)
                 if !matches!(request.disposition, FILE_OPEN | FILE_OVERWRITE) =>
@@ -474,14 +497,14 @@ impl Driver for VolumeDriver {
             return created.ops.facts(k);
         }
         let asked = parse(request)?;
-        let node = volume.tree.find(&asked.path)?;
+        let node = find(volume, request, &asked.path)?;
         if node.metadata.kind == HostKind::Other {
             return Err(STATUS_ACCESS_DENIED);
         }
         if asked.trailing && !node.is_directory() {
             return Err(STATUS_OBJECT_NAME_INVALID);
         }
-        let pending = volume.opened(&node.path).is_some_and(|fcb| fcb.state.open().delete_pending);
+        let pending = volume.opened(&node).is_some_and(|fcb| fcb.state.open().delete_pending);
         if pending {
             return Err(STATUS_DELETE_PENDING);
         }

@@ -22,8 +22,8 @@ use super::instance::{EndMode, Instance, Pipe, Side};
 /// `SECURITY_IMPERSONATION_LEVEL`: impersonation.
 const IMPERSONATION: u32 = 2;
 
-const FILE_PIPE_INFORMATION: u32 = 23;
-const FILE_PIPE_LOCAL: u32 = 24;
+pub(crate) const FILE_PIPE_INFORMATION: u32 = 23;
+pub(crate) const FILE_PIPE_LOCAL: u32 = 24;
 
 /// One end of an instance.
 pub struct PipeEnd {

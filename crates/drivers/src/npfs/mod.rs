@@ -18,6 +18,8 @@ mod queue;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use end::{FILE_PIPE_INFORMATION, FILE_PIPE_LOCAL};
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -228,7 +228,7 @@ impl Builder<'_> {
             integrity: abi::se::SECURITY_MANDATORY_SYSTEM_RID,
         };
         let kind = sd::inherit::Kind::Container;
-        let made = sd::assign(Some(&above), None, kind, &creator, &(&ACCESS).into(), true);
+        let made = sd::assign(Some(&above), None, kind, &creator, &ACCESS, true);
         Ok(if made == *above { above } else { Arc::new(made) })
     }
 

@@ -305,6 +305,31 @@ pub const SEEDS: &[SeedKey] = &[
     (r"\Registry\Machine\SOFTWARE\Microsoft\Cryptography", &[
         ("MachineGuid", Sz("{machine_guid}")),
     ]),
+    // What setup registers: the providers that CryptAcquireContext finds by type and by name.
+    (r"\Registry\Machine\SOFTWARE\Microsoft\Cryptography\Defaults\Provider Types\Type 001", &[
+        ("Name", Sz("Microsoft Strong Cryptographic Provider")),
+        ("TypeName", Sz("RSA Full (Signature and Key Exchange)")),
+    ]),
+    (r"\Registry\Machine\SOFTWARE\Microsoft\Cryptography\Defaults\Provider Types\Type 024", &[
+        ("Name", Sz("Microsoft Enhanced RSA and AES Cryptographic Provider")),
+        ("TypeName", Sz("RSA Full and AES")),
+    ]),
+    (r"\Registry\Machine\SOFTWARE\Microsoft\Cryptography\Defaults\Provider\Microsoft Base Cryptographic Provider v1.0", &[
+        ("Image Path", Sz("rsaenh.dll")),
+        ("Type", Dword(1)),
+    ]),
+    (r"\Registry\Machine\SOFTWARE\Microsoft\Cryptography\Defaults\Provider\Microsoft Enhanced Cryptographic Provider v1.0", &[
+        ("Image Path", Sz("rsaenh.dll")),
+        ("Type", Dword(1)),
+    ]),
+    (r"\Registry\Machine\SOFTWARE\Microsoft\Cryptography\Defaults\Provider\Microsoft Strong Cryptographic Provider", &[
+        ("Image Path", Sz("rsaenh.dll")),
+        ("Type", Dword(1)),
+    ]),
+    (r"\Registry\Machine\SOFTWARE\Microsoft\Cryptography\Defaults\Provider\Microsoft Enhanced RSA and AES Cryptographic Provider", &[
+        ("Image Path", Sz("rsaenh.dll")),
+        ("Type", Dword(24)),
+    ]),
     (r"\Registry\Machine\SOFTWARE\Microsoft\Ole", &[
         ("EnableDCOM", Sz("Y")),
     ]),

@@ -1,6 +1,14 @@
-//! Executive support: timers, atoms, keyed alerts, system information.
+//! Executive support: events, semaphores, mutants, timers, keyed events, atoms, unique numbers, the clock's tick.
 //!
-//! It owns what belongs to no other component. Each object type has a file; the services are in [`crate::svc`].
+//! It owns what belongs to no other component. Each object type has a file; what setting and waiting do is in
+//! [`crate::ke`], the services are in [`crate::svc`].
+//!
+//! Invariants: the state of a dispatcher object lives in its guest header only; a timer has at most one pending expiry
+//! and at most one queued APC; a mutant's owner lists it.
+//!
+//! A worked path, "`SetWaitableTimer` with a routine": `NtSetTimer` turns the due time into interrupt time and calls
+//! [`timer::set`], which queues an expiry in [`crate::ke::timer`]. When it is due [`timer::expired`] signals the header,
+//! wakes who waits and queues the APC to the thread that set the timer; it runs at that thread's next alertable wait.
 
 pub mod atom;
 pub mod clock;

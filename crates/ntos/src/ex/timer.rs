@@ -6,6 +6,7 @@ use abi::ke::{NOTIFICATION_TIMER, TIMER_ALL_ACCESS};
 use crate::Kernel;
 use crate::guarded::Guarded;
 use crate::ke::apc::{UserApc, queue_apc_from, remove_apc_of};
+use crate::ke::dispatcher::has_waiters;
 use crate::ke::timer::{Expiry, TimerKey, signal};
 use crate::ob::{self, AccessMap, ObRef, ObjectBody, TypeInfo};
 use crate::ps::Thread;
@@ -44,7 +45,10 @@ impl ObjectBody for Timer {
     };
 
     fn last_handle_closed(timer: &ObRef<Self>, k: &mut Kernel) {
-        cancel(k, timer);
+        // Who waits keeps the object: the timer goes on for it.
+        if !has_waiters(k, timer.header.dispatcher()) {
+            cancel(k, timer);
+        }
     }
 }
 
@@ -83,11 +87,22 @@ pub fn cancel(k: &mut Kernel, timer: &ObRef<Timer>) -> bool {
 }
 
 /// The timer is due: it is signaled, its APC queued, and a periodic one set again.
+///
+/// A timer whose APC is for a thread that has ended was cancelled by that.
 pub fn expired(k: &mut Kernel, timer: &ObRef<Timer>) {
+    let ended = {
+        let state = timer.state.open();
+        state.apc.as_ref().is_some_and(|(thread, _)| thread.is_terminating())
+    };
+    if ended {
+        cancel(k, timer);
+        return;
+    }
+    let is_in_use = timer.header.handle_count() > 0 || timer.header.is_permanent();
     let apc = {
         let mut state = timer.state.open();
         state.key = None;
-        if state.period_ms != 0 {
+        if state.period_ms != 0 && is_in_use {
             let period = u64::from(state.period_ms) * 10_000;
             state.due = state.due.saturating_add(period);
             if state.due <= k.ke.interrupt_time {
@@ -103,8 +118,6 @@ pub fn expired(k: &mut Kernel, timer: &ObRef<Timer>) {
         let now = k.system_time() as u64;
         let [context, ..] = apc.arguments;
         apc.arguments = [context, now & 0xFFFF_FFFF, now >> 32];
-        if !thread.is_terminating() {
-            queue_apc_from(k, &thread, timer.header.address().0, apc);
-        }
+        queue_apc_from(k, &thread, timer.header.address().0, apc);
     }
 }

@@ -51,7 +51,9 @@ pub struct HostMetadata {
     pub changed: i64,
     /// The same, to the host's full precision, for recognizing changes.
     pub change_stamp: u128,
-    /// True if that is so recent that a further change may not show in the stamp.
+    /// True for a symbolic link that was not followed, of which these are the facts.
+    pub link: bool,
+    /// True if the last change is so recent that a further change may not show in the stamp.
     pub recent: bool,
 }
 
@@ -121,13 +123,14 @@ pub trait HostFolder: Send + Sync {
     fn place(&self) -> String;
     /// Facts about a name, links followed.
     fn metadata(&self, path: &[u8]) -> Result<HostMetadata>;
-    /// Facts about a name, a link in last place not followed.
+    /// Facts about a name, a link in last place not followed: then `link` is set, and the kind is that of what it leads
+    /// to, or a file if that cannot be reached.
     fn link_metadata(&self, path: &[u8]) -> Result<HostMetadata>;
     /// Opens a regular file.
     fn open(&self, path: &[u8], access: HostAccess) -> Result<Arc<dyn HostFile>>;
     /// The names in a folder, without `.` and `..`, in the host's order.
     fn list(&self, path: &[u8]) -> Result<Vec<HostEntry>>;
-    /// Facts about names in a folder, links followed; those that are gone are left out.
+    /// Facts about names in a folder, links not followed; those that are gone are left out.
     fn list_metadata(&self, path: &[u8], names: &[Vec<u8>]) -> Result<Vec<(usize, HostMetadata)>>;
     /// Makes a folder.
     fn create_folder(&self, path: &[u8]) -> Result<()>;
@@ -139,6 +142,8 @@ pub trait HostFolder: Send + Sync {
     fn rename(&self, from: &[u8], to: &[u8], replace: bool) -> Result<()>;
     /// Gives a file a further name.
     fn hard_link(&self, from: &[u8], to: &[u8]) -> Result<()>;
+    /// Makes a symbolic link.
+    fn create_link(&self, path: &[u8], target: &[u8]) -> Result<()>;
     /// The target of a symbolic link.
     fn read_link(&self, path: &[u8]) -> Result<Vec<u8>>;
     /// Stores the times of a name, links followed.

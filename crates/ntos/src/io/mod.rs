@@ -33,7 +33,6 @@ pub use irp::{IoResult, Irp, Outcome, Request, UserBuffer};
 
 use std::sync::Arc;
 
-use abi::NtResult;
 use indexmap::IndexMap;
 
 use crate::Kernel;
@@ -51,14 +50,34 @@ pub struct IoState {
     next_irp: u64,
     /// Who uses the host's sockets.
     pub sockets: Option<Arc<dyn SocketUser>>,
+    /// Who hears of the terminal.
+    pub terminal: Option<Arc<dyn TerminalListener>>,
     /// Volumes made so far: the number in `\Device\HarddiskVolumeN`.
     pub volumes: u32,
 }
 
+/// A console that shows on the host's terminal.
+pub trait TerminalListener: Send + Sync {
+    /// Something was typed, or the terminal has another size.
+    fn terminal_event(&self, k: &mut Kernel);
+
+    /// The machine has ended: the terminal goes back to whoever had it.
+    fn leave_terminal(&self, k: &mut Kernel);
+}
+
+/// The terminal has input or another size.
+pub fn terminal_ready(k: &mut Kernel) {
+    if let Some(listener) = k.io.terminal.clone() {
+        listener.terminal_event(k);
+    }
+}
+
 impl IoState {
-    /// True while a request waits for the host: standard input, a socket.
+    /// True while something waits for the host: a request for standard input, a socket, or a console, where the user can
+    /// always press Ctrl-C.
     pub fn waits_for_host(&self) -> bool {
-        self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
+        self.terminal.is_some()
+            || self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
             || self.sockets.as_ref().is_some_and(|user| user.waits())
     }
 }
@@ -105,10 +124,9 @@ pub fn stream_ready(k: &mut Kernel, stream: Stream) {
 }
 
 /// Cancels what an ending thread has in flight, except what a completion port will hear of: that belongs to no thread.
-pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) -> NtResult<()> {
+pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
     let by_port = |irp: &Irp| irp.target.apc_routine.0 == 0 && irp.file.state.open().port.is_some();
     irp::cancel(k, |irp| Arc::ptr_eq(&irp.thread, thread) && !by_port(irp));
-    Ok(())
 }
 
 /// Trace text of a file or device object.

@@ -1,7 +1,7 @@
 //! Between a processor's registers and a `CONTEXT` record.
 
 use abi::context::*;
-use cpu::{CpuState, flag, reg, sreg};
+use cpu::{CpuState, flag, reg};
 use zerocopy::FromZeros;
 
 /// RFLAGS bits that user mode may set.
@@ -49,7 +49,6 @@ pub fn restore(cpu: &mut CpuState, context: &CONTEXT) {
         cpu.rip = context.Rip;
         cpu.gpr[reg::RSP] = context.Gpr[reg::RSP];
         cpu.rflags = (u64::from(context.EFlags) & USER_FLAGS) | flag::RESERVED_1 | flag::IF;
-        debug_assert_eq!(cpu.seg[sreg::CS].selector & 3, 3);
     }
     if flags & CONTEXT_INTEGER == CONTEXT_INTEGER {
         let rsp = cpu.gpr[reg::RSP];

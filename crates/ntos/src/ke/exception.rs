@@ -76,7 +76,11 @@ pub fn user_fault(k: &mut Kernel, thread: &ObRef<Thread>, number: u8, error_code
             }
         }
         vector::DIVIDE => record(STATUS_INTEGER_DIVIDE_BY_ZERO, rip, &[]),
-        vector::DEBUG => record(STATUS_SINGLE_STEP, rip, &[]),
+        vector::DEBUG => {
+            // A step is one instruction: who wants another sets the flag again.
+            thread.context.open().rflags &= !flag::TF;
+            record(STATUS_SINGLE_STEP, rip, &[])
+        }
         vector::BREAKPOINT => record(STATUS_BREAKPOINT, rip, &[0]),
         vector::OVERFLOW => record(STATUS_INTEGER_OVERFLOW, rip, &[]),
         vector::INVALID_OPCODE => {
@@ -157,9 +161,26 @@ pub fn raise(
 }
 
 /// Builds the frame of `KiUserExceptionDispatcher` and enters it; without room for the frame the process ends.
+///
+/// A debugger sees it before.
 pub fn deliver(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECORD, first: bool) {
+    if !crate::dbgk::exception(k, thread, record, first) {
+        deliver_to_program(k, thread, record, first);
+    }
+}
+
+/// [`deliver`] without asking a debugger.
+pub fn deliver_to_program(
+    k: &mut Kernel,
+    thread: &ObRef<Thread>,
+    record: &EXCEPTION_RECORD,
+    first: bool,
+) {
+    if !first {
+        return unhandled(k, thread, record);
+    }
     let dispatcher = thread.process.state.open().ntdll.ki_user_exception_dispatcher;
-    if !first || dispatcher.0 == 0 {
+    if dispatcher.0 == 0 {
         return second_chance(k, thread, record);
     }
     let cpu = thread.context.open().clone();
@@ -204,8 +225,15 @@ fn machine_frame(cpu: &CpuState) -> MACHINE_FRAME {
     }
 }
 
-/// No handler took the exception: the process ends with its code, and the user is told where.
+/// No handler took the exception: a debugger is asked, or the process ends.
 fn second_chance(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECORD) {
+    if !crate::dbgk::exception(k, thread, record, false) {
+        unhandled(k, thread, record);
+    }
+}
+
+/// Nobody took the exception: the process ends with its code, and the user is told where.
+fn unhandled(k: &mut Kernel, thread: &ObRef<Thread>, record: &EXCEPTION_RECORD) {
     thread.state.open().last_exception = Some(*record);
     let code = NtStatus(record.ExceptionCode);
     report_crash(k, thread, code);

@@ -56,6 +56,8 @@ pub struct SchedState {
     pub base_priority: i32,
     /// Suspend count.
     pub suspended: u32,
+    /// A debugger has an event of the process: the thread does not return to user mode.
+    pub frozen: bool,
     /// The wait in progress.
     pub wait: Option<WaitRequest>,
     /// How the last wait ended, until the waiter takes it.
@@ -78,6 +80,7 @@ impl SchedState {
             priority: base_priority,
             base_priority,
             suspended: 0,
+            frozen: false,
             wait: None,
             outcome: None,
             instructions: 0,

@@ -82,6 +82,13 @@ pub fn usage(process: &Process) -> (u64, u64) {
     (reserved, super::space::bytes(committed))
 }
 
+/// Where images are mapped, lowest first.
+pub fn image_bases(process: &Process) -> Vec<Va> {
+    let space = process.space.open();
+    let images = space.iter().filter(|vad| matches!(vad.content, Content::Image(_)));
+    images.map(|vad| Va(vad.start)).collect()
+}
+
 /// Changes the protection of committed pages; returns the old one of the first page.
 pub fn protect(
     k: &mut Kernel,

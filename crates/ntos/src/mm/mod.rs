@@ -41,7 +41,8 @@ pub use cache::{check_resize, file_resized, file_written, flush_file, mapped, ov
 pub use copy::{copy_from, copy_prefix, copy_to, probe_write};
 pub use fault::resolve_fault;
 pub use life::{
-    allocate, allocate_stack, free, free_thread_memory, new_address_space, protect, rundown, usage,
+    allocate, allocate_stack, free, free_thread_memory, image_bases, new_address_space, protect,
+    rundown, usage,
 };
 pub use pe::ImageInfo;
 pub use protect::Protection;

@@ -1,6 +1,6 @@
 //! One address space, open for a stretch of work: regions, page tables and the list of translations to forget.
 //!
-//! Key type: [`Space`]. Faults are in [`super::fault`], reservations in [`super::region`], views in [`super::view`],
+//! Key type: [`Space`]. Faults are in `fault`, reservations in [`super::region`], views in [`super::view`],
 //! queries in [`super::query`]; all of them are methods of it, so that a test needs no kernel.
 
 use std::ops::Range;

@@ -20,36 +20,7 @@ use crate::ustr::UnicodeString;
 use super::directory::Directory;
 
 /// How an object type maps generic rights to specific ones (`GENERIC_MAPPING`).
-#[derive(Clone, Copy, Debug)]
-pub struct AccessMap {
-    /// What `GENERIC_READ` stands for.
-    pub read: u32,
-    /// What `GENERIC_WRITE` stands for.
-    pub write: u32,
-    /// What `GENERIC_EXECUTE` stands for.
-    pub execute: u32,
-    /// What `GENERIC_ALL` stands for, and every right that is valid.
-    pub all: u32,
-}
-
-impl AccessMap {
-    /// Replaces generic rights by the specific ones.
-    pub fn map(&self, access: u32) -> u32 {
-        use abi::ob::{GENERIC_ALL, GENERIC_EXECUTE, GENERIC_READ, GENERIC_WRITE};
-        let mut mapped = access & !(GENERIC_ALL | GENERIC_EXECUTE | GENERIC_READ | GENERIC_WRITE);
-        for (generic, specific) in [
-            (GENERIC_READ, self.read),
-            (GENERIC_WRITE, self.write),
-            (GENERIC_EXECUTE, self.execute),
-            (GENERIC_ALL, self.all),
-        ] {
-            if access & generic != 0 {
-                mapped |= specific;
-            }
-        }
-        mapped
-    }
-}
+pub use sd::GenericMapping as AccessMap;
 
 /// An object type: what `\ObjectTypes` lists.
 #[derive(Debug)]

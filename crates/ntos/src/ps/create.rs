@@ -7,7 +7,7 @@
 use abi::NtResult;
 use abi::context::{CONTEXT, CONTEXT_ALL};
 use abi::ob::OBJ_INHERIT;
-use abi::ps::{USER_SHARED_DATA, params as params_field, peb, teb};
+use abi::ps::{peb, teb};
 use abi::status_table::*;
 use cpu::{CpuState, reg, sreg};
 use guest_mem::Va;
@@ -88,10 +88,13 @@ pub fn inherited_handles(
 ) -> HandleTable {
     let table = parent.handles.open();
     let wanted = |handle: u64, entry: &HandleEntry| {
-        let standard = parameters.standard.contains(&handle)
-            || parameters.console_handle == handle && handle != 0;
+        // The console goes to the child in any case.
+        let console = parameters.console_handle == handle && handle != 0;
+        let standard = parameters.standard.contains(&handle) || console;
         if inherit {
-            entry.attributes & OBJ_INHERIT != 0 && list.is_none_or(|list| list.contains(&handle))
+            console
+                || entry.attributes & OBJ_INHERIT != 0
+                    && list.is_none_or(|list| list.contains(&handle))
         } else {
             // A console child without inheritance still gets its standard handles, as NT duplicates them.
             standard
@@ -117,6 +120,9 @@ fn put<T: IntoBytes + zerocopy::Immutable>(
 /// The id of the System process, as on NT.
 const SYSTEM_PID: u64 = 4;
 
+/// `PROCESS_PRIORITY_CLASS_NORMAL`.
+const NORMAL_CLASS: u8 = 2;
+
 /// Makes a process without threads.
 pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef<Process>> {
     let ProcessRequest { section, path, parameters, parent, handles, token } = request;
@@ -126,12 +132,24 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
     let created = k.system_time();
     let mut cookie = [0u8; 4];
     k.host.entropy(&mut cookie);
-    let hard_error_mode = match &parent {
-        Some(parent) if parent.pid != SYSTEM_PID => parent.state.open().hard_error_mode,
+    let (hard_error_mode, parents_class) = match &parent {
+        Some(parent) if parent.pid != SYSTEM_PID => {
+            let state = parent.state.open();
+            (state.hard_error_mode, state.priority_class)
+        }
         // Nobody is there to answer a fault box, as for a service.
-        _ => SEM_NOGPFAULTERRORBOX,
+        _ => (SEM_NOGPFAULTERRORBOX, NORMAL_CLASS),
     };
+    // Only the classes below normal, idle and below normal, are handed down.
+    let priority_class = if matches!(parents_class, 1 | 5) { parents_class } else { NORMAL_CLASS };
     let session = token.state.open().session;
+    // `CREATE_NEW_PROCESS_GROUP` begins a group of its own, and so does the first process.
+    let group = match &parent {
+        Some(parent) if parent.pid != SYSTEM_PID && parameters.console_flags & 1 == 0 => {
+            parent.state.open().console_group
+        }
+        _ => pid as u32,
+    };
     let state = ProcessState {
         image_path: path,
         win32_path: parameters.image_path.clone(),
@@ -139,9 +157,10 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
         image: Some(image),
         image_section: Some(section.clone()),
         created,
-        priority_class: 2,
+        priority_class,
         hard_error_mode,
         session,
+        console_group: group,
         cookie: u32::from_le_bytes(cookie),
         ..ProcessState::default()
     };
@@ -164,6 +183,10 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
             Ok(process)
         }
         Err(status) => {
+            let handles = process.handles.open().take_all();
+            for entry in handles {
+                ob::closed(k, entry);
+            }
             mm::rundown(k, &process);
             Err(status)
         }
@@ -225,6 +248,7 @@ fn fill(
         ki_user_apc_dispatcher: required("KiUserApcDispatcher")?,
         ki_user_callback_dispatcher: required("KiUserCallbackDispatcher")?,
         ki_raise_user_exception_dispatcher: required("KiRaiseUserExceptionDispatcher")?,
+        ctrl_routine: export("__wine_ctrl_routine"),
     };
     // Only the Wine DLLs have these two: the way to what would be their Unix half.
     if let Some(at) = export("__wine_unix_call_dispatcher") {
@@ -238,7 +262,6 @@ fn fill(
     let block = parameters.to_block(Va(0));
     let params_base = allocate(k, process, block.len() as u64, abi::mm::PAGE_READWRITE)?;
     mm::copy_to(k, process, params_base, &parameters.to_block(params_base))?;
-    debug_assert_eq!(params_field::LENGTH, 4);
 
     let peb_base = allocate(k, process, peb::BLOCK, abi::mm::PAGE_READWRITE)?;
     let at = |offset: u64| peb_base.0 + offset;
@@ -265,7 +288,6 @@ fn fill(
     put(k, process, at(peb::IMAGE_SUBSYSTEM_MINOR), u32::from(minor))?;
     put(k, process, at(peb::SESSION_ID), session)?;
     put(k, process, at(peb::DEBUG_OPTIONS), LOADER_ERRORS)?;
-    debug_assert_ne!(USER_SHARED_DATA, 0);
     Ok(())
 }
 
@@ -361,6 +383,34 @@ pub fn base_priority(class: u8) -> i32 {
         5 => 6,
         6 => 10,
         _ => 8,
+    }
+}
+
+/// The base priority of a thread: its process's with the thread's increment, of which ±15 means the very end.
+pub fn thread_base_priority(class: u8, increment: i32) -> i32 {
+    let (lowest, highest) = if class == REALTIME_CLASS { (16, 31) } else { (1, 15) };
+    match increment {
+        15.. => highest,
+        ..=-15 => lowest,
+        _ => (base_priority(class) + increment).clamp(lowest, highest),
+    }
+}
+
+/// `PROCESS_PRIORITY_CLASS_REALTIME`.
+pub const REALTIME_CLASS: u8 = 4;
+
+/// Changes the priority class of a process, and with it the priorities of its threads.
+pub fn set_priority_class(process: &Process, class: u8) {
+    let threads = {
+        let mut state = process.state.open();
+        state.priority_class = class;
+        state.threads.clone()
+    };
+    for thread in &threads {
+        let increment = thread.state.open().priority_increment;
+        let base = thread_base_priority(class, increment);
+        let mut sched = thread.sched.open();
+        (sched.base_priority, sched.priority) = (base, base);
     }
 }
 

@@ -72,8 +72,7 @@ pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
     };
     event::abandon_mutants(k, thread);
     crate::cm::notify::thread_exits(k, thread);
-    let cancelled = crate::io::thread_exits(k, thread);
-    debug_assert!(cancelled.is_ok(), "cancellation has no way to fail");
+    crate::io::thread_exits(k, thread);
     let instructions = {
         let mut sched = thread.sched.open();
         sched.state = ThreadState::Terminated;
@@ -100,7 +99,14 @@ pub fn thread_exits(k: &mut Kernel, thread: &ObRef<Thread>) {
 /// The last thread is gone: handles are closed, views unmapped, the process signaled.
 fn process_exits(k: &mut Kernel, process: &ObRef<Process>) {
     let now = k.system_time();
-    process.state.open().exited = now;
+    {
+        // Closing the last handle of its own job asks to end the process once more.
+        let mut state = process.state.open();
+        if state.exited != 0 {
+            return;
+        }
+        state.exited = now;
+    }
     let handles = process.handles.open().take_all();
     for entry in handles {
         ob::closed(k, entry);
@@ -109,4 +115,5 @@ fn process_exits(k: &mut Kernel, process: &ObRef<Process>) {
     k.ps.process_ended(process);
     event::ke_signal_forever(k, process.header.dispatcher());
     super::job::process_exits(k, process);
+    crate::dbgk::process_exits(process);
 }

@@ -1,6 +1,6 @@
 //! Job objects: groups of processes with limits, accounting and messages.
 //!
-//! Key types: [`Job`], [`JobState`], [`Message`]. A process is in one job, [`ProcessState::job`], and so in all jobs
+//! Key types: [`Job`], [`JobState`], [`Message`]. A process is in one job, its state's `job`, and so in all jobs
 //! above that one: a job has a parent once a process of that parent was assigned to it. Each job of the chain lists
 //! the process, so its counts and limits speak of everything below it.
 //!
@@ -259,9 +259,31 @@ pub fn set_limits(k: &mut Kernel, job: &ObRef<Job>, limits: JOBOBJECT_EXTENDED_L
 /// Gives a process what a job prescribes: the priority class.
 fn apply_limits(job: &Job, process: &Process) {
     let limits = job.state.open().limits.BasicLimitInformation;
-    if limits.LimitFlags & JOB_OBJECT_LIMIT_PRIORITY_CLASS != 0 {
-        process.state.open().priority_class = limits.PriorityClass as u8;
+    if limits.LimitFlags & JOB_OBJECT_LIMIT_PRIORITY_CLASS != 0
+        && let Some(class) = priority_class(limits.PriorityClass)
+    {
+        super::create::set_priority_class(process, class);
     }
+}
+
+/// The priority class of a limit: NT's number, or the Win32 constant, which the userland hands on as it is.
+pub fn priority_class(limit: u32) -> Option<u8> {
+    match limit {
+        1..=6 => Some(limit as u8),
+        0x40 => Some(1),
+        0x20 => Some(2),
+        0x80 => Some(3),
+        0x100 => Some(4),
+        0x4000 => Some(5),
+        0x8000 => Some(6),
+        _ => None,
+    }
+}
+
+/// True if a job of the process prescribes its priority class: changing it succeeds without effect.
+pub fn fixes_priority(process: &Process) -> bool {
+    let jobs = job_of(process).map(|job| chain(&job)).unwrap_or_default();
+    jobs.iter().any(|job| has(job, JOB_OBJECT_LIMIT_PRIORITY_CLASS))
 }
 
 /// Associates a completion port; it hears of every process that is in the job.
@@ -424,3 +446,83 @@ fn check_job_time(k: &mut Kernel, job: &ObRef<Job>) {
 
 /// A job that someone may have let go of.
 pub type WeakJob = Weak<Object<Job>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{TestMachine, process, thread};
+
+    fn limited(k: &mut Kernel, flags: u32) -> ObRef<Job> {
+        let job = create_job(k).unwrap();
+        let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+        limits.BasicLimitInformation.LimitFlags = flags;
+        set_limits(k, &job, limits);
+        job
+    }
+
+    #[test]
+    fn children_leave_the_jobs_that_let_them() {
+        let machine = TestMachine::new();
+        machine.executive.with(|k| {
+            let outer = limited(k, 0);
+            let inner = limited(k, JOB_OBJECT_LIMIT_BREAKAWAY_OK);
+            assign(k, &outer, &machine.process).unwrap();
+            assign(k, &inner, &machine.process).unwrap();
+            assert!(contains(&outer, &machine.process));
+            let stays = inherit(&machine.process, false).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&stays, &inner));
+            let leaves = inherit(&machine.process, true).unwrap().unwrap();
+            assert!(Arc::ptr_eq(&leaves, &outer));
+            set_limits(k, &inner, JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default());
+            assert_eq!(inherit(&machine.process, true).err(), Some(STATUS_ACCESS_DENIED));
+        });
+    }
+
+    #[test]
+    fn a_job_out_of_time_posts_once_or_ends() {
+        let machine = TestMachine::new();
+        machine.executive.with(|k| {
+            let job = create_job(k).unwrap();
+            let port = completion::create(k).unwrap();
+            assign(k, &job, &machine.process).unwrap();
+            set_port(k, &job, Some((port.clone(), 9)));
+            job.state.open().end_of_job_time = JOB_OBJECT_POST_AT_END_OF_JOB;
+            let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
+            limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_JOB_TIME;
+            limits.BasicLimitInformation.PerJobUserTimeLimit = 10;
+            set_limits(k, &job, limits);
+            check_times(k);
+            machine.thread.sched.open().instructions += 2000;
+            check_times(k);
+            check_times(k);
+            let messages: Vec<u64> =
+                completion::take(k, &port, 9).iter().map(|packet| packet.information).collect();
+            assert_eq!(messages, [Message::NewProcess as u64, Message::EndOfJobTime as u64]);
+            assert!(!machine.process.is_exiting());
+
+            job.state.open().end_of_job_time = JOB_OBJECT_TERMINATE_AT_END_OF_JOB;
+            set_limits(k, &job, limits);
+            machine.thread.sched.open().instructions += 2000;
+            check_times(k);
+            let status = machine.process.state.open().exit_status;
+            assert_eq!(status, Some(ERROR_NOT_ENOUGH_QUOTA));
+        });
+    }
+
+    #[test]
+    fn a_job_is_signaled_when_its_termination_is_complete() {
+        let machine = TestMachine::new();
+        machine.executive.with(|k| {
+            let job = create_job(k).unwrap();
+            let other = process(k, "other.exe");
+            let its_thread = thread(k, &other);
+            assign(k, &job, &other).unwrap();
+            terminate(k, &job, STATUS_SUCCESS);
+            assert_eq!(job.header.dispatcher().state(&k.ram), 0);
+            exit::thread_exits(k, &its_thread);
+            assert_eq!(job.header.dispatcher().state(&k.ram), 1);
+            let state = job.state.open();
+            assert_eq!((state.processes.len(), state.total_processes), (0, 1));
+        });
+    }
+}

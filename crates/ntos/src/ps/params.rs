@@ -40,8 +40,8 @@ pub struct ProcessParameters {
     pub desktop: UnicodeString,
     /// `ShellInfo`.
     pub shell_info: UnicodeString,
-    /// `RuntimeData`: the C run-time's inherited descriptors, as units.
-    pub runtime_info: UnicodeString,
+    /// `RuntimeData`: the C run-time's inherited descriptors, any bytes.
+    pub runtime_info: Vec<u8>,
     /// `ProcessGroupId`.
     pub process_group: u32,
 }
@@ -85,7 +85,13 @@ impl ProcessParameters {
         let window_title = string(cx, field::WINDOW_TITLE)?;
         let desktop = string(cx, field::DESKTOP_INFO)?;
         let shell_info = string(cx, field::SHELL_INFO)?;
-        let runtime_info = string(cx, field::RUNTIME_INFO)?;
+        // It looks like a string, but its length may be odd.
+        let raw = cx.read::<UNICODE_STRING>(Va(at.0 + field::RUNTIME_INFO))?;
+        let base = if normalized { 0 } else { at.0 };
+        let runtime_info = match raw.Buffer {
+            0 => Vec::new(),
+            buffer => cx.read_vec(Va(buffer.wrapping_add(base)), usize::from(raw.Length))?,
+        };
         let environment = if environment_at == 0 {
             vec![0, 0]
         } else {
@@ -139,7 +145,6 @@ impl ProcessParameters {
             (field::WINDOW_TITLE, &self.window_title, 0),
             (field::DESKTOP_INFO, &self.desktop, 0),
             (field::SHELL_INFO, &self.shell_info, 0),
-            (field::RUNTIME_INFO, &self.runtime_info, 0),
         ] {
             // C runtimes read what RuntimeInfo holds if it has any room.
             if text.is_empty() && [field::DLL_PATH, field::RUNTIME_INFO].contains(&offset) {
@@ -156,6 +161,18 @@ impl ProcessParameters {
             let end = block.len() + (units * 2).next_multiple_of(8);
             block.extend(text.iter().flat_map(|unit| unit.to_le_bytes()));
             block.resize(end, 0);
+        }
+        if !self.runtime_info.is_empty() {
+            let size = self.runtime_info.len() as u16;
+            let string = UNICODE_STRING {
+                Length: size,
+                MaximumLength: size,
+                _pad: 0,
+                Buffer: base.0 + block.len() as u64,
+            };
+            put(&mut block, field::RUNTIME_INFO, string.as_bytes());
+            block.extend_from_slice(&self.runtime_info);
+            block.resize(block.len().next_multiple_of(8), 0);
         }
         let length = block.len() as u32;
         put(&mut block, field::ENVIRONMENT, &(base.0 + u64::from(length)).to_le_bytes());
@@ -176,6 +193,7 @@ mod tests {
     fn strings_point_into_the_block() {
         let params = ProcessParameters {
             command_line: "a b".into(),
+            runtime_info: vec![1, 2, 3],
             environment: "X=1\0\0".encode_utf16().collect(),
             ..ProcessParameters::default()
         };
@@ -190,5 +208,8 @@ mod tests {
         let environment = (at(field::ENVIRONMENT) - base) as usize;
         assert_eq!(&block[environment..environment + 6], b"X\0=\x001\0");
         assert_eq!(at(field::DLL_PATH + 8), 0);
+        let runtime = (at(field::RUNTIME_INFO + 8) - base) as usize;
+        assert_eq!(at(field::RUNTIME_INFO) as u32, 0x3_0003);
+        assert_eq!(block[runtime..runtime + 4], [1, 2, 3, 0]);
     }
 }

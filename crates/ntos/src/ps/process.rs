@@ -54,6 +54,8 @@ pub struct ProcessState {
     pub created: i64,
     /// When it ended, 100 ns since 1601.
     pub exited: i64,
+    /// The console process group: the id of the process that began it.
+    pub console_group: u32,
     /// `PROCESS_PRIORITY_CLASS`, 2 is normal.
     pub priority_class: u8,
     /// Hard error mode.
@@ -70,6 +72,10 @@ pub struct ProcessState {
     pub instructions: u64,
     /// The job it is in, the innermost one.
     pub job: Option<ObRef<super::job::Job>>,
+    /// Who debugs it.
+    pub debugger: Option<ObRef<crate::dbgk::DebugObject>>,
+    /// Its children are not debugged by its debugger.
+    pub no_debug_inherit: bool,
 }
 
 /// Addresses in `ntdll` that the kernel enters.
@@ -89,6 +95,8 @@ pub struct NtdllEntries {
     pub ki_user_callback_dispatcher: Va,
     /// An exception raised by a service.
     pub ki_raise_user_exception_dispatcher: Va,
+    /// Where the thread that brings Ctrl-C starts; only the Wine DLLs have it.
+    pub ctrl_routine: Option<Va>,
 }
 
 impl ObjectBody for Process {

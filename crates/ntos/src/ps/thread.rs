@@ -66,6 +66,10 @@ pub struct ThreadData {
     pub alert_by_id: bool,
     /// Waits in `NtWaitForAlertByThreadId`.
     pub waits_for_alert: bool,
+    /// What `ThreadBasePriority` adds to the process's base priority; ±15 saturates.
+    pub priority_increment: i32,
+    /// The debugger was told that the thread ends.
+    pub debugger_knows_exit: bool,
     /// Threads that the debugger does not see.
     pub hide_from_debugger: bool,
 }

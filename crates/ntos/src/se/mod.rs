@@ -22,7 +22,7 @@ use std::sync::Arc;
 use abi::NtResult;
 use abi::se::*;
 use abi::status_table::*;
-use sd::{Ace, GenericMapping, SecurityDescriptor, well_known};
+use sd::{Ace, SecurityDescriptor, well_known};
 
 use crate::Kernel;
 use crate::ob::{AccessMap, AnyRef, ObRef, downcast};
@@ -34,13 +34,6 @@ use crate::svc::ServiceCx;
 pub struct SeState {
     /// The impersonation token of the thread in whose name the current stretch runs; see [`speak_for`].
     client: Option<ObRef<Token>>,
-}
-
-impl From<&AccessMap> for GenericMapping {
-    fn from(map: &AccessMap) -> Self {
-        let AccessMap { read, write, execute, all } = *map;
-        GenericMapping { read, write, execute, all }
-    }
 }
 
 /// The token that speaks for a thread: its impersonation token, or the process's.
@@ -126,7 +119,7 @@ pub fn check_as(
     if state.kind.is_below_impersonation() {
         return Err(STATUS_BAD_IMPERSONATION_LEVEL);
     }
-    match sd::access_check(descriptor, &state.subject(), desired, &map.into()) {
+    match sd::access_check(descriptor, &state.subject(), desired, map) {
         Ok(granted) => Ok(granted.access),
         Err(sd::Denied::Access) => Err(STATUS_ACCESS_DENIED),
         Err(sd::Denied::Privilege) => Err(STATUS_PRIVILEGE_NOT_HELD),
@@ -152,7 +145,7 @@ pub fn default_descriptor(caller: &Thread, object: &AnyRef) -> Option<Arc<Securi
     let kind = sd::inherit::Kind::Object;
     let made_by = |token: &Token| {
         let state = token.state.open();
-        let mut made = sd::assign(None, None, kind, &state.creator(), &(&map).into(), false);
+        let mut made = sd::assign(None, None, kind, &state.creator(), &map, false);
         if matches!(object.object_type().name, "Process" | "Thread" | "Token") {
             // Lower levels may not even read what belongs to a process.
             let no_up = sd::acl::NO_WRITE_UP | sd::acl::NO_READ_UP;
@@ -213,5 +206,5 @@ pub fn assign_security(
         return Err(STATUS_INVALID_LABEL);
     }
     let creator = state.creator();
-    Ok(Arc::new(sd::assign(parent, explicit, kind, &creator, &map.into(), auto_inherit)))
+    Ok(Arc::new(sd::assign(parent, explicit, kind, &creator, map, auto_inherit)))
 }

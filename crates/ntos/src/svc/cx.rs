@@ -17,6 +17,7 @@ use crate::ps::{Process, Thread};
 use crate::ustr::UnicodeString;
 
 use super::Handle;
+use super::args::HandleValue;
 
 /// Who called: the previous mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -263,6 +264,22 @@ impl<'a> ServiceCx<'a> {
         attributes: u32,
     ) -> NtResult<u64> {
         crate::ob::open_handle(self.k, &self.thread.process, object, desired, attributes)
+    }
+
+    /// Opens a handle and stores it for the caller; a fault closes it again.
+    pub fn give_handle<T: ObjectBody>(
+        &mut self,
+        out: super::Out<HandleValue>,
+        object: &ObRef<T>,
+        desired: u32,
+        attributes: u32,
+    ) -> NtResult {
+        let handle = self.open_handle(object, desired, attributes)?;
+        if let Err(fault) = out.write(self, &HandleValue(handle)) {
+            crate::ob::close(self.k, &self.thread.process, handle)?;
+            return Err(fault);
+        }
+        Ok(STATUS_SUCCESS)
     }
 
     /// Trace text of a handle: value, type and name.

@@ -295,7 +295,8 @@ fn set_limits(
         || set(JOB_OBJECT_LIMIT_ACTIVE_PROCESS) && basic.ActiveProcessLimit == 0
         || set(JOB_OBJECT_LIMIT_PROCESS_TIME) && basic.PerProcessUserTimeLimit <= 0
         || set(JOB_OBJECT_LIMIT_JOB_TIME) && basic.PerJobUserTimeLimit <= 0
-        || set(JOB_OBJECT_LIMIT_PRIORITY_CLASS) && !(1..=6).contains(&basic.PriorityClass)
+        || set(JOB_OBJECT_LIMIT_PRIORITY_CLASS)
+            && job::priority_class(basic.PriorityClass).is_none()
         || set(JOB_OBJECT_LIMIT_SCHEDULING_CLASS) && basic.SchedulingClass > 9
         || set(JOB_OBJECT_LIMIT_AFFINITY) && basic.Affinity & 1 == 0
         || set(JOB_OBJECT_LIMIT_WORKINGSET)

@@ -18,6 +18,8 @@ pub mod table;
 
 mod alert;
 mod atom;
+mod attributes;
+mod debug;
 mod event;
 mod file;
 #[cfg(test)]
@@ -36,6 +38,7 @@ mod object;
 mod object_query;
 mod power;
 mod process;
+mod process_create;
 mod section;
 mod security;
 mod sync;

@@ -76,14 +76,8 @@ pub(super) fn give_handle<T: ObjectBody>(
     status: NtStatus,
 ) -> NtResult {
     let flags = attributes.map_or(0, |attributes| attributes.flags);
-    match cx.open_handle(object, access.0, flags) {
-        Ok(handle) => {
-            if let Err(fault) = out.write(cx, &HandleValue(handle)) {
-                ob::close(cx.k, cx.process(), handle)?;
-                return Err(fault);
-            }
-            Ok(status)
-        }
+    match cx.give_handle(out, object, access.0, flags) {
+        Ok(_) => Ok(status),
         Err(refused) => {
             if object.header.handle_count() == 0 && !object.header.is_permanent() {
                 let object: AnyRef = object.clone();

@@ -35,6 +35,7 @@ const TYPES: &[&TypeInfo] = &[
     crate::ob::Directory::TYPE,
     crate::ob::SymbolicLink::TYPE,
     crate::se::Token::TYPE,
+    crate::ps::job::Job::TYPE,
     crate::ps::Process::TYPE,
     crate::ps::Thread::TYPE,
     crate::ex::event::Event::TYPE,
@@ -46,6 +47,7 @@ const TYPES: &[&TypeInfo] = &[
     crate::io::device::Device::TYPE,
     crate::io::IoCompletion::TYPE,
     crate::io::FileObject::TYPE,
+    crate::cm::Key::TYPE,
 ];
 
 /// Reports facts about an object, its type or its handle.

@@ -1,4 +1,4 @@
-//! Process services: creation, termination, information classes.
+//! Process services: termination, suspension, opening, information classes. Creation is in [`super::process_create`].
 
 use abi::NtResult;
 use abi::ob::OBJECT_ATTRIBUTES;
@@ -8,19 +8,15 @@ use guest_mem::Va;
 use ntos_macros::service;
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::ob::ObRef;
-use crate::ps::create::{self, ProcessRequest, ThreadRequest};
-use crate::ps::job::{self, Job};
-use crate::ps::params::ProcessParameters;
-use crate::ps::{Process, Thread, cpu_time, exit};
-use crate::ustr::UnicodeString;
-use crate::{enum_arg, flags_arg};
+use crate::dbgk;
+use crate::enum_arg;
+use crate::ps::create;
+use crate::ps::job;
+use crate::ps::{Process, cpu_time, exit};
 
 use super::args::{AccessMask, HandleValue};
 use super::info::Reply;
-use super::thread::{
-    NtStatusArg, PS_ATTRIBUTE, ThreadCreateFlags, answer_attributes, read_attributes, unknown_class,
-};
+use super::thread::{NtStatusArg, unknown_class};
 use super::{Handle, In, Out, ServiceCx};
 
 enum_arg! {
@@ -88,9 +84,46 @@ fn nt_open_process(
         cx.k.ps.process(id.UniqueProcess).ok_or(STATUS_INVALID_PARAMETER)?
     };
     process_handle.probe(cx)?;
-    let handle = cx.open_handle(&process, desired_access.0, attributes.flags)?;
-    process_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(process_handle, &process, desired_access.0, attributes.flags)
+}
+
+/// Opens the process that follows another one, in order of creation; a null handle asks for the first.
+///
+/// `PROCESS_GET_NEXT_FLAGS_PREVIOUS_PROCESS` goes backwards. Ids grow, so the order is that of ids. Processes that do
+/// not grant the access are passed over; `STATUS_NO_MORE_ENTRIES` at the end.
+#[service]
+fn nt_get_next_process(
+    cx: &mut ServiceCx<'_>,
+    process_handle: Handle,
+    desired_access: AccessMask,
+    handle_attributes: u32,
+    flags: u32,
+    new_process_handle: Out<HandleValue>,
+) -> NtResult {
+    const PREVIOUS: u32 = 1;
+    if flags & !PREVIOUS != 0 {
+        return Err(STATUS_INVALID_PARAMETER);
+    }
+    let from = match process_handle.non_null() {
+        Some(handle) => Some(cx.reference::<Process>(handle, 0)?.pid),
+        None => None,
+    };
+    new_process_handle.write(cx, &HandleValue(0))?;
+    let backwards = flags & PREVIOUS != 0;
+    let mut processes: Vec<_> = cx.k.ps.processes.values().cloned().collect();
+    processes.sort_by_key(|process| process.pid);
+    if backwards {
+        processes.reverse();
+    }
+    let follows =
+        |pid: u64| from.is_none_or(|from| if backwards { pid < from } else { pid > from });
+    for process in processes.iter().filter(|process| follows(process.pid)) {
+        if let Ok(handle) = cx.open_handle(process, desired_access.0, handle_attributes) {
+            new_process_handle.write(cx, &HandleValue(handle))?;
+            return Ok(STATUS_SUCCESS);
+        }
+    }
+    Err(STATUS_NO_MORE_ENTRIES)
 }
 
 /// Suspends every thread of a process.
@@ -207,10 +240,19 @@ fn nt_query_information_process(
             let user = cpu_time(process.instructions());
             reply.exact(cx, &[created as u64, exited as u64, 0, user])
         }
-        // No debugger is attached: there are no debug objects.
-        C::ProcessDebugPort => reply.exact(cx, &0u64),
-        C::ProcessDebugObjectHandle => Err(STATUS_PORT_NOT_SET),
-        C::ProcessDebugFlags => reply.exact(cx, &1u32),
+        C::ProcessDebugPort => {
+            let debugged = dbgk::debugger_of(&process).is_some();
+            reply.exact(cx, &if debugged { u64::MAX } else { 0 })
+        }
+        C::ProcessDebugObjectHandle => {
+            let object = dbgk::debugger_of(&process).ok_or(STATUS_PORT_NOT_SET)?;
+            let handle = cx.open_handle(&object, abi::ob::MAXIMUM_ALLOWED, 0)?;
+            reply.exact(cx, &handle)
+        }
+        C::ProcessDebugFlags => {
+            let inherits = !process.state.open().no_debug_inherit;
+            reply.exact(cx, &u32::from(inherits))
+        }
         C::ProcessDefaultHardErrorMode => {
             let mode = process.state.open().hard_error_mode;
             reply.exact(cx, &mode)
@@ -289,7 +331,9 @@ fn nt_set_information_process(
             if !(1..=6).contains(&class) {
                 return Err(STATUS_INVALID_PARAMETER);
             }
-            process.state.open().priority_class = class;
+            if !job::fixes_priority(&process) {
+                create::set_priority_class(&process, class);
+            }
         }
         C::ProcessAffinityMask => {
             need(8)?;
@@ -324,214 +368,12 @@ fn nt_set_information_process(
     Ok(STATUS_SUCCESS)
 }
 
-/// `PS_ATTRIBUTE` numbers with their input and thread bits, of process creation.
-mod attribute {
-    pub const PARENT_PROCESS: u64 = 0x6_0000;
-    pub const DEBUG_OBJECT: u64 = 0x6_0001;
-    pub const TOKEN: u64 = 0x6_0002;
-    pub const IMAGE_NAME: u64 = 0x2_0005;
-    pub const IMAGE_INFO: u64 = 0x6;
-    pub const HANDLE_LIST: u64 = 0x2_000A;
-    pub const JOB_LIST: u64 = 0x2_0013;
-}
-
-flags_arg! {
-    /// `PROCESS_CREATE_FLAGS_…`.
-    ProcessCreateFlags {
-        BREAKAWAY = 1, NO_DEBUG_INHERIT = 2, INHERIT_HANDLES = 4, OVERRIDE_ADDRESS_SPACE = 8,
-        LARGE_PAGES = 0x10, PROTECTED_PROCESS = 0x40, CREATE_SESSION = 0x80, INHERIT_FROM_PARENT = 0x100,
-        CREATE_SUSPENDED = 0x200,
-    }
-}
-
-/// `PROCESS_CREATE_FLAGS_BREAKAWAY`.
-const BREAKAWAY: u32 = 1;
-/// `PROCESS_CREATE_FLAGS_INHERIT_HANDLES`.
-const INHERIT_HANDLES: u32 = 4;
-/// `THREAD_CREATE_FLAGS_CREATE_SUSPENDED`.
-const CREATE_SUSPENDED: u32 = 1;
-
-/// Creates a process and its first thread from an image file.
-///
-/// The process starts in its parent's job unless that lets it break away, and in the jobs of the attribute list.
-/// Fails with `STATUS_ACCESS_DENIED` if the job does not allow breaking away, `STATUS_QUOTA_EXCEEDED` if it is full.
-/// After a failure nothing is left of the process.
-#[service(Partial("no debug objects, no section or priority attributes"))]
-fn nt_create_user_process(
-    cx: &mut ServiceCx<'_>,
-    process_handle: Out<HandleValue>,
-    thread_handle: Out<HandleValue>,
-    process_desired_access: AccessMask,
-    thread_desired_access: AccessMask,
-    process_object_attributes: Option<In<OBJECT_ATTRIBUTES>>,
-    thread_object_attributes: Option<In<OBJECT_ATTRIBUTES>>,
-    process_flags: ProcessCreateFlags,
-    thread_flags: ThreadCreateFlags,
-    process_parameters: Va,
-    create_info: Va,
-    attribute_list: Va,
-) -> NtResult {
-    let list = read_attributes(cx, attribute_list)?;
-    let parameters = ProcessParameters::capture(cx, process_parameters)?;
-    let process_attributes = cx.capture_attributes(process_object_attributes)?.unwrap_or_default();
-    let thread_attributes = cx.capture_attributes(thread_object_attributes)?.unwrap_or_default();
-    process_handle.probe(cx)?;
-    thread_handle.probe(cx)?;
-    let inputs = creation_inputs(cx, &list)?;
-    let job = job::inherit(&inputs.parent, process_flags.0 & BREAKAWAY != 0)?;
-    let file = crate::io::open_image_file(cx.k, cx.process(), &inputs.path)?;
-    let section = crate::mm::create_image_section(cx.k, file)?;
-    let handles = create::inherited_handles(
-        &inputs.parent,
-        &parameters,
-        process_flags.0 & INHERIT_HANDLES != 0,
-        inputs.handle_list.as_deref(),
-    );
-    let token = inputs.token.unwrap_or_else(|| inputs.parent.token.open().clone());
-    let token = crate::se::Token::for_new_process(cx.k, &token)?;
-    let request = ProcessRequest {
-        section,
-        path: inputs.path,
-        parameters,
-        parent: Some(inputs.parent),
-        handles,
-        token,
-    };
-    let process = create::create_process(cx.k, request)?;
-    let jobs = job.into_iter().chain(inputs.jobs);
-    let made = enter_jobs(cx, &process, jobs).and_then(|()| first_thread(cx, &process));
-    let outcome = made.and_then(|thread| {
-        let new_process =
-            cx.open_handle(&process, process_desired_access.0, process_attributes.flags)?;
-        let new_thread = cx
-            .open_handle(&thread, thread_desired_access.0, thread_attributes.flags)
-            .inspect_err(|_| close_again(cx, new_process))?;
-        process_handle
-            .write(cx, &HandleValue(new_process))
-            .and_then(|_| thread_handle.write(cx, &HandleValue(new_thread)))
-            .and_then(|_| answer_creation(cx, &list, &process, &thread, create_info))
-            .inspect_err(|_| {
-                close_again(cx, new_thread);
-                close_again(cx, new_process);
-            })?;
-        Ok(thread)
-    });
-    match outcome {
-        Ok(thread) => {
-            if thread_flags.0 & CREATE_SUSPENDED != 0 {
-                thread.sched.open().suspended = 1;
-            }
-            create::start_thread(cx.k, &thread);
-            Ok(STATUS_SUCCESS)
-        }
-        Err(status) => {
-            exit::terminate_process(cx.k, &process, status);
-            Err(status)
-        }
-    }
-}
-
-/// Puts a new process into its jobs.
-fn enter_jobs(
-    cx: &mut ServiceCx<'_>,
-    process: &ObRef<Process>,
-    jobs: impl Iterator<Item = ObRef<Job>>,
-) -> NtResult<()> {
-    for job in jobs {
-        job::assign(cx.k, &job, process)?;
-    }
-    Ok(())
-}
-
-fn first_thread(cx: &mut ServiceCx<'_>, process: &ObRef<Process>) -> NtResult<ObRef<Thread>> {
-    let request = ThreadRequest::first(process)?;
-    create::create_thread(cx.k, process, &request)
-}
-
-/// Takes back a handle that its receiver never saw.
-fn close_again(cx: &mut ServiceCx<'_>, handle: u64) {
-    let closed = crate::ob::close(cx.k, cx.process(), handle);
-    debug_assert!(closed.is_ok(), "the handle was just opened");
-}
-
-/// Answers the outputs of the attribute list and of `PS_CREATE_INFO`.
-fn answer_creation(
-    cx: &mut ServiceCx<'_>,
-    list: &[PS_ATTRIBUTE],
-    process: &Process,
-    thread: &ObRef<Thread>,
-    create_info: Va,
-) -> NtResult<()> {
-    answer_attributes(cx, list, thread)?;
-    for entry in list.iter().filter(|entry| entry.attribute == attribute::IMAGE_INFO) {
-        let information = image_information(process)?;
-        let bytes = information.as_bytes();
-        let length = bytes.len().min(entry.size as usize);
-        cx.write_bytes(Va(entry.value), bytes.get(..length).unwrap_or_default())?;
-    }
-    // PsCreateSuccess, and no more to say: the rest of the structure is for callers that share the section.
-    if create_info.0 != 0 {
-        cx.write(Va(create_info.0.wrapping_add(8)), &6u32)?;
-    }
-    Ok(())
-}
-
-/// What the attribute list says of a new process.
-struct CreationInputs {
-    path: UnicodeString,
-    parent: ObRef<Process>,
-    token: Option<ObRef<crate::se::Token>>,
-    handle_list: Option<Vec<u64>>,
-    jobs: Vec<ObRef<Job>>,
-}
-
-fn creation_inputs(cx: &mut ServiceCx<'_>, list: &[PS_ATTRIBUTE]) -> NtResult<CreationInputs> {
-    let mut path = None;
-    let mut parent = cx.process().clone();
-    let (mut token, mut handle_list) = (None, None);
-    let mut jobs = Vec::new();
-    for entry in list {
-        match entry.attribute {
-            attribute::IMAGE_NAME => {
-                let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
-                let units = bytes.as_chunks::<2>().0.iter();
-                path = Some(UnicodeString(units.map(|u| u16::from_le_bytes(*u)).collect()));
-            }
-            attribute::PARENT_PROCESS => {
-                parent = cx.reference::<Process>(Handle(entry.value), PROCESS_CREATE_PROCESS)?;
-            }
-            attribute::TOKEN => {
-                token = Some(cx.reference::<crate::se::Token>(Handle(entry.value), 1)?);
-            }
-            attribute::HANDLE_LIST => {
-                handle_list = Some(read_handles(cx, entry)?);
-            }
-            attribute::JOB_LIST => {
-                for handle in read_handles(cx, entry)? {
-                    let access = abi::job::JOB_OBJECT_ASSIGN_PROCESS;
-                    jobs.push(cx.reference::<Job>(Handle(handle), access)?);
-                }
-            }
-            attribute::DEBUG_OBJECT => return Err(STATUS_NOT_SUPPORTED),
-            _ => {}
-        }
-    }
-    let path = path.ok_or(STATUS_INVALID_PARAMETER)?;
-    Ok(CreationInputs { path, parent, token, handle_list, jobs })
-}
-
-fn read_handles(cx: &mut ServiceCx<'_>, entry: &PS_ATTRIBUTE) -> NtResult<Vec<u64>> {
-    let bytes = cx.read_vec(Va(entry.value), entry.size as usize)?;
-    Ok(bytes.as_chunks::<8>().0.iter().map(|handle| u64::from_le_bytes(*handle)).collect())
-}
-
-fn image_information(process: &Process) -> NtResult<abi::mm::SECTION_IMAGE_INFORMATION> {
+pub(super) fn image_information(process: &Process) -> NtResult<abi::mm::SECTION_IMAGE_INFORMATION> {
     let section = process.state.open().image_section.clone();
     section.and_then(|section| section.image_information()).ok_or(STATUS_INVALID_PARAMETER)
 }
 
 crate::service_table! {
-    SERVICES: nt_terminate_process, nt_open_process, nt_suspend_process, nt_resume_process,
-    nt_query_information_process, nt_set_information_process,
-    nt_create_user_process,
+    SERVICES: nt_terminate_process, nt_open_process, nt_get_next_process, nt_suspend_process,
+    nt_resume_process, nt_query_information_process, nt_set_information_process,
 }

@@ -13,6 +13,7 @@ use abi::status_table::*;
 use guest_mem::Va;
 use ntos_macros::service;
 
+use crate::dbgk;
 use crate::io::FileObject;
 use crate::mm::vad::USER_END;
 use crate::mm::{self, FileBacking, Limits, MapRequest, Protection, Section};
@@ -312,6 +313,9 @@ fn map_view(
     if let Some(out) = view.section_offset {
         out.write(cx, &offset)?;
     }
+    if section.image().is_some() && process.pid == cx.process().pid {
+        dbgk::post(cx.k, cx.thread, dbgk::What::LoadDll(base));
+    }
     Ok(status)
 }
 
@@ -346,7 +350,11 @@ fn unmap(cx: &mut ServiceCx<'_>, process_handle: Handle, at: Va, flags: u32) -> 
         return Err(STATUS_INVALID_PARAMETER_3);
     }
     let process = cx.reference::<Process>(process_handle, PROCESS_VM_OPERATION)?;
+    let was_image = process.pid == cx.process().pid && mm::image_bases(&process).contains(&at);
     mm::unmap_view(cx.k, &process, at, flags & MEM_PRESERVE_PLACEHOLDER != 0)?;
+    if was_image {
+        dbgk::post(cx.k, cx.thread, dbgk::What::UnloadDll(at));
+    }
     Ok(STATUS_SUCCESS)
 }
 

@@ -118,7 +118,7 @@ fn nt_set_security_object(
     check_new_parts(cx, &new, set)?;
     let mut whole = current_descriptor(cx, &object)?.as_deref().cloned().unwrap_or_default();
     whole.update(&new, set);
-    whole.map_generic(&(&object.object_type().access).into());
+    whole.map_generic(&object.object_type().access);
     if whole.size() > usize::from(u16::MAX) {
         return Err(STATUS_INVALID_SECURITY_DESCR);
     }

@@ -49,11 +49,14 @@ crate::enum_arg! {
         SystemExtendedHandleInformation = 64,
         SystemLogicalProcessorInformation = 73,
         SystemFirmwareTableInformation = 76,
+        SystemProcessorIdleCycleTimeInformation = 83,
+        SystemProcessIdInformation = 88,
         SystemBootEnvironmentInformation = 90,
         SystemDynamicTimeZoneInformation = 102,
         SystemCodeIntegrityInformation = 103,
         SystemProcessorBrandString = 105,
         SystemLogicalProcessorAndGroupInformation = 107,
+        SystemProcessorCycleTimeInformation = 108,
         SystemSecureBootInformation = 145,
         SystemKernelDebuggerInformationEx = 149,
         SystemSupportedProcessorArchitectures = 181,
@@ -176,6 +179,18 @@ fn query(cx: &mut ServiceCx<'_>, class: u32, request: Reply) -> NtResult {
         // There is no page file: the list is empty.
         SystemInformationClass::SystemPageFileInformation => request.whole(cx, &[], MISMATCH),
         SystemInformationClass::SystemInterruptInformation => random(cx, request),
+        // Added to the time at each tick, the length of a tick, and that nothing is adjusted.
+        SystemInformationClass::SystemTimeAdjustmentInformation => {
+            request.at_least(cx, &[TICK, TICK, 1])
+        }
+        SystemInformationClass::SystemProcessorIdleCycleTimeInformation
+        | SystemInformationClass::SystemProcessorCycleTimeInformation => {
+            let (idle, busy) = idle_and_busy(cx.k);
+            let is_idle = class == SystemInformationClass::SystemProcessorIdleCycleTimeInformation;
+            // A cycle is a nanosecond.
+            request.at_least(cx, &(100 * if is_idle { idle } else { busy }))
+        }
+        SystemInformationClass::SystemProcessIdInformation => process_image_name(cx, request),
         // Whether a debugger is enabled, and whether it is absent.
         SystemInformationClass::SystemKernelDebuggerInformation => request.at_least(cx, &[0u8, 1]),
         // Allowed, enabled, present.
@@ -290,17 +305,40 @@ pub(super) fn nt_set_system_information(
     Err(unknown(cx, "NtSetSystemInformation", system_information_class.0))
 }
 
+/// `SystemProcessIdInformation`: the NT path of the image of a process that the caller's structure names by id.
+fn process_image_name(cx: &mut ServiceCx<'_>, reply: Reply) -> NtResult {
+    if (reply.length as usize) < size_of::<SYSTEM_PROCESS_ID_INFORMATION>() {
+        return Err(STATUS_INFO_LENGTH_MISMATCH);
+    }
+    let mut request = cx.read::<SYSTEM_PROCESS_ID_INFORMATION>(reply.buffer)?;
+    let process = cx.k.ps.processes.get(&request.ProcessId).cloned().ok_or(STATUS_INVALID_CID)?;
+    let path = process.state.open().image_path.clone();
+    let bytes: Vec<u8> = path.iter().chain(&[0]).flat_map(|unit| unit.to_le_bytes()).collect();
+    let room = usize::from(request.ImageName.MaximumLength);
+    request.ImageName.MaximumLength = bytes.len() as u16;
+    if room < bytes.len() {
+        cx.write(reply.buffer, &request)?;
+        return Err(STATUS_INFO_LENGTH_MISMATCH);
+    }
+    request.ImageName.Length = bytes.len() as u16 - 2;
+    cx.write_bytes(Va(request.ImageName.Buffer), &bytes)?;
+    reply.at_least(cx, &request)
+}
+
+/// The length of the clock's tick, in 100 ns.
+const TICK: u32 = 156_250;
+
 fn basic_information(cx: &ServiceCx<'_>) -> SYSTEM_BASIC_INFORMATION {
     let pages = cx.k.ram.total_frames() as u32;
     SYSTEM_BASIC_INFORMATION {
-        TimerResolution: 156_250,
+        TimerResolution: TICK,
         PageSize: PAGE_SIZE as u32,
         NumberOfPhysicalPages: pages,
         LowestPhysicalPageNumber: 1,
         HighestPhysicalPageNumber: pages.saturating_sub(1),
         AllocationGranularity: 0x1_0000,
         MinimumUserModeAddress: 0x1_0000,
-        MaximumUserModeAddress: USER_END - 0x1_0001,
+        MaximumUserModeAddress: USER_END - 1,
         ActiveProcessorsAffinityMask: 1,
         NumberOfProcessors: 1,
         ..Default::default()
@@ -333,12 +371,15 @@ mod tests {
             (8, 0x30),
             (9, 4),
             (23, 24),
+            (28, 12),
             (35, 2),
             (44, 0xAC),
             (62, 0x40),
             (73, 3 * 0x20),
+            (83, 8),
             (90, 0x20),
             (102, 0x1B0),
+            (108, 8),
             (149, 3),
             (182, 0x38),
         ];
@@ -367,6 +408,24 @@ mod tests {
             machine.get::<[u8; 24]>(0x10)
         };
         assert_ne!(bytes(), bytes());
+    }
+
+    #[test]
+    fn a_process_is_named_by_its_id() {
+        let machine = TestMachine::new();
+        let mut request =
+            SYSTEM_PROCESS_ID_INFORMATION { ProcessId: machine.process.pid, ..Default::default() };
+        request.ImageName.Buffer = DATA + 0x100;
+        machine.put(0x10, &request);
+        assert_eq!(query(&machine, 88, 0x18).0, Err(MISMATCH));
+        request = machine.get(0x10);
+        assert_eq!(request.ImageName.MaximumLength, 2 * 16);
+        assert_eq!(query(&machine, 88, 0x18), (Ok(STATUS_SUCCESS), 0x18));
+        let name = machine.with(|cx| cx.capture_string_at(Va(DATA + 0x18))).unwrap();
+        assert_eq!(name.to_string(), "\\??\\C:\\test.exe");
+        request.ProcessId = 0x8888;
+        machine.put(0x10, &request);
+        assert_eq!(query(&machine, 88, 0x18).0, Err(STATUS_INVALID_CID));
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
     [
         super::alert::SERVICES,
         super::atom::SERVICES,
+        super::debug::SERVICES,
         super::event::SERVICES,
         super::file::SERVICES,
         super::job::SERVICES,
@@ -80,6 +81,7 @@ pub fn all() -> impl Iterator<Item = &'static ServiceDef> {
         super::object_query::SERVICES,
         super::power::SERVICES,
         super::process::SERVICES,
+        super::process_create::SERVICES,
         super::section::SERVICES,
         super::security::SERVICES,
         super::sync::SERVICES,

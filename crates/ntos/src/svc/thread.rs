@@ -6,8 +6,9 @@ use abi::ps::*;
 use abi::status_table::*;
 use abi::{NtResult, NtStatus};
 use guest_mem::Va;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{Immutable, IntoBytes};
 
+use crate::dbgk;
 use crate::ke::{self, context, exception, sched};
 use crate::ob::ObRef;
 use crate::ps::create::{self, ThreadRequest};
@@ -16,6 +17,7 @@ use crate::{enum_arg, flags_arg};
 use ntos_macros::service;
 
 use super::args::{AccessMask, HandleValue};
+use super::attributes::{AttributeList, answer_attributes, read_attributes};
 use super::info::Reply;
 use super::{GuestValue, Handle, In, InOut, Out, ServiceCx};
 
@@ -55,61 +57,7 @@ impl GuestValue for EXCEPTION_RECORD {
     }
 }
 
-/// `PS_ATTRIBUTE_LIST` entries that creators pass.
-#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub(super) struct PS_ATTRIBUTE {
-    pub attribute: u64,
-    pub size: u64,
-    pub value: u64,
-    pub return_length: u64,
-}
-
-/// `PsAttributeClientId` with its thread and output bits.
-const PS_ATTRIBUTE_CLIENT_ID: u64 = 0x1_0003;
-/// `PsAttributeTebAddress`.
-const PS_ATTRIBUTE_TEB_ADDRESS: u64 = 0x1_0004;
-
-/// Reads a `PS_ATTRIBUTE_LIST`.
-pub(super) fn read_attributes(cx: &mut ServiceCx<'_>, list: Va) -> NtResult<Vec<PS_ATTRIBUTE>> {
-    if list.0 == 0 {
-        return Ok(Vec::new());
-    }
-    let total = cx.read::<u64>(list)?;
-    let count = total.checked_sub(8).ok_or(STATUS_INVALID_PARAMETER)? / 32;
-    if count > 64 {
-        return Err(STATUS_INVALID_PARAMETER);
-    }
-    (0..count).map(|n| cx.read::<PS_ATTRIBUTE>(Va(list.0.wrapping_add(8 + n * 32)))).collect()
-}
-
-/// Answers the outputs that an attribute list asks of a new thread.
-pub(super) fn answer_attributes(
-    cx: &mut ServiceCx<'_>,
-    attributes: &[PS_ATTRIBUTE],
-    thread: &ObRef<Thread>,
-) -> NtResult<()> {
-    for attribute in attributes {
-        let written = match attribute.attribute {
-            PS_ATTRIBUTE_CLIENT_ID => {
-                let id = client_id(thread);
-                cx.write(Va(attribute.value), &id)?;
-                size_of::<CLIENT_ID>() as u64
-            }
-            PS_ATTRIBUTE_TEB_ADDRESS => {
-                cx.write(Va(attribute.value), &thread.teb.0)?;
-                8
-            }
-            _ => continue,
-        };
-        if attribute.return_length != 0 {
-            cx.write(Va(attribute.return_length), &written)?;
-        }
-    }
-    Ok(())
-}
-
-fn client_id(thread: &Thread) -> CLIENT_ID {
+pub(super) fn client_id(thread: &Thread) -> CLIENT_ID {
     CLIENT_ID { UniqueProcess: thread.process.pid, UniqueThread: thread.tid }
 }
 
@@ -129,7 +77,7 @@ fn nt_create_thread_ex(
     _zero_bits: u64,
     stack_size: u64,
     maximum_stack_size: u64,
-    attribute_list: Va,
+    attribute_list: AttributeList,
 ) -> NtResult {
     let attributes = cx.capture_attributes(object_attributes)?;
     let list = read_attributes(cx, attribute_list)?;
@@ -144,13 +92,13 @@ fn nt_create_thread_ex(
     let thread = create::create_thread(cx.k, &process, &request)?;
     thread.state.open().hide_from_debugger = create_flags.0 & 4 != 0;
     let flags = attributes.map(|a| a.flags).unwrap_or_default();
-    let handle = cx.open_handle(&thread, desired_access.0, flags)?;
-    thread_handle.write(cx, &HandleValue(handle))?;
+    cx.give_handle(thread_handle, &thread, desired_access.0, flags)?;
     answer_attributes(cx, &list, &thread)?;
     if create_flags.0 & 1 != 0 {
         thread.sched.open().suspended = 1;
     }
     create::start_thread(cx.k, &thread);
+    dbgk::post(cx.k, &thread, dbgk::What::CreateThread);
     Ok(STATUS_SUCCESS)
 }
 
@@ -205,9 +153,7 @@ fn nt_open_thread(
         return Err(STATUS_INVALID_CID);
     }
     thread_handle.probe(cx)?;
-    let handle = cx.open_handle(&thread, desired_access.0, attributes.flags)?;
-    thread_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(thread_handle, &thread, desired_access.0, attributes.flags)
 }
 
 /// Opens the thread that follows another one in a process, in order of creation.
@@ -230,9 +176,7 @@ fn nt_get_next_thread(
     let threads = process.state.open().threads.clone();
     let next = threads.iter().find(|thread| after.as_ref().is_none_or(|a| thread.tid > a.tid));
     let next = next.ok_or(STATUS_NO_MORE_ENTRIES)?;
-    let handle = cx.open_handle(next, desired_access.0, handle_attributes)?;
-    new_thread_handle.write(cx, &HandleValue(handle))?;
-    Ok(STATUS_SUCCESS)
+    cx.give_handle(new_thread_handle, next, desired_access.0, handle_attributes)
 }
 
 /// Suspends a thread; its previous suspend count is returned.
@@ -285,7 +229,7 @@ pub(super) fn resume(k: &mut crate::Kernel, thread: &ObRef<Thread>) -> u32 {
         let mut sched = thread.sched.open();
         let previous = sched.suspended;
         sched.suspended = previous.saturating_sub(1);
-        (previous, previous == 1 && sched.wait.is_none())
+        (previous, previous == 1 && sched.wait.is_none() && !sched.frozen)
     };
     if runs {
         sched::make_ready(k, thread);
@@ -414,19 +358,20 @@ fn nt_query_information_thread(
     let over = thread.sched.open().state == sched::ThreadState::Terminated;
     match thread_information_class.0 {
         C::ThreadBasicInformation => {
-            let (priority, base_priority) = {
-                let sched = thread.sched.open();
-                (sched.priority, sched.base_priority)
+            let (increment, ended) = {
+                let state = thread.state.open();
+                (state.priority_increment, state.exit_status.filter(|_| over))
             };
-            let ended = thread.state.open().exit_status.filter(|_| over);
             let value = THREAD_BASIC_INFORMATION {
                 exit_status: ended.unwrap_or(STILL_ACTIVE).0,
                 _pad: 0,
                 teb: thread.teb.0,
                 client_id: client_id(&thread),
                 affinity: 1,
-                priority,
-                base_priority: base_priority - 8,
+                // DEVIATION: NT answers the present priority; the userland's GetThreadPriority takes the increment from
+                // here, Windows's own from the other field.
+                priority: increment,
+                base_priority: increment,
             };
             reply.exact(cx, &value)
         }
@@ -501,13 +446,17 @@ fn nt_set_information_thread(
         C::ThreadBasePriority => {
             need(4)?;
             let increment = cx.read::<i32>(thread_information)?;
-            // The time-critical and idle increments saturate; the others are ±2.
-            let base = match increment {
+            let class = thread.process.state.open().priority_class;
+            // The time-critical and idle increments saturate; the others are ±2, more for real-time threads.
+            let increment = match increment {
                 15 | 16 => 15,
-                -15 | -16 => 1,
-                -2..=2 => 8 + increment,
+                -15 | -16 => -15,
+                -2..=2 => increment,
+                -7..=6 if class == create::REALTIME_CLASS => increment,
                 _ => return Err(STATUS_INVALID_PARAMETER),
             };
+            thread.state.open().priority_increment = increment;
+            let base = create::thread_base_priority(class, increment);
             let mut sched = thread.sched.open();
             sched.base_priority = base;
             sched.priority = base;

@@ -305,6 +305,29 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_ends_with_the_thread_of_its_apc_and_goes_on_for_who_waits() {
+        let fixture = Fixture::new(TimerType::NotificationTimer);
+        let (machine, timer) = (&fixture.machine, fixture.timer);
+        fixture.set(-100, 0, 0).unwrap();
+        let other = machine.new_thread();
+        let mut wait = machine.start(&other, move |cx| async move {
+            nt_wait_for_single_object(&cx, timer, false, None).await
+        });
+        machine.with(|cx| crate::ob::close(cx.k, cx.process(), timer.0)).unwrap();
+        machine.advance(100);
+        assert_eq!(wait.result(), Some(Ok(STATUS_WAIT_0)));
+
+        let fixture = Fixture::new(TimerType::NotificationTimer);
+        let machine = &fixture.machine;
+        fixture.set(-100, 0x1234, 0).unwrap();
+        machine.executive.with(|k| {
+            crate::ps::exit::terminate_thread(k, &machine.thread, STATUS_SUCCESS);
+        });
+        machine.advance(100);
+        assert_eq!(fixture.query().TimerState, 0);
+    }
+
+    #[test]
     fn missed_periods_are_not_made_up_for() {
         let fixture = Fixture::new(TimerType::SynchronizationTimer);
         fixture.set(-1, 0, 1).unwrap();

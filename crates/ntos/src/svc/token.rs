@@ -100,23 +100,6 @@ pub(super) fn reference_token(
     Ok(token)
 }
 
-/// Enters an object in the handle table and stores the handle; a fault closes it again.
-pub(super) fn give_handle(
-    cx: &mut ServiceCx<'_>,
-    token: &ObRef<Token>,
-    access: u32,
-    attributes: u32,
-    out: Out<HandleValue>,
-) -> NtResult {
-    let handle = cx.open_handle(token, access, attributes)?;
-    if let Err(fault) = out.write(cx, &HandleValue(handle)) {
-        let process = cx.process();
-        crate::ob::close(cx.k, process, handle)?;
-        return Err(fault);
-    }
-    Ok(STATUS_SUCCESS)
-}
-
 /// Opens the primary token of a process. Requires `PROCESS_QUERY_LIMITED_INFORMATION`.
 #[service]
 fn nt_open_process_token(
@@ -147,7 +130,7 @@ fn nt_open_process_token_ex(
             other => Err(other),
         })?;
     let token = process.token.open().clone();
-    give_handle(cx, &token, desired_access.0, handle_attributes, token_handle)
+    cx.give_handle(token_handle, &token, desired_access.0, handle_attributes)
 }
 
 /// Opens the token that a thread impersonates with. Requires `THREAD_QUERY_LIMITED_INFORMATION`.
@@ -190,10 +173,10 @@ fn nt_open_thread_token_ex(
         return Err(STATUS_CANT_OPEN_ANONYMOUS);
     }
     if !open_as_self {
-        return give_handle(cx, &token, desired_access.0, handle_attributes, token_handle);
+        return cx.give_handle(token_handle, &token, desired_access.0, handle_attributes);
     }
     se::as_process(cx, |cx| {
-        give_handle(cx, &token, desired_access.0, handle_attributes, token_handle)
+        cx.give_handle(token_handle, &token, desired_access.0, handle_attributes)
     })
 }
 

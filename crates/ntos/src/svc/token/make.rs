@@ -14,9 +14,7 @@ use crate::se::{self, Token, TokenKind, TokenState, capture};
 use crate::svc::args::HandleValue;
 use crate::svc::{Handle, In, Out, ServiceCx};
 
-use super::{
-    FilterFlags, THREAD_IMPERSONATE, TokenAccess, TokenType, give_handle, reference_token,
-};
+use super::{FilterFlags, THREAD_IMPERSONATE, TokenAccess, TokenType, reference_token};
 
 /// The impersonation level of `SECURITY_QUALITY_OF_SERVICE`; anonymous if there is none.
 fn quality_of_service(cx: &mut ServiceCx<'_>, at: Va) -> NtResult<u32> {
@@ -74,7 +72,7 @@ pub(in crate::svc) fn nt_duplicate_token(
         0 => cx.granted_access(existing_token_handle)?,
         access => access,
     };
-    give_handle(cx, &token, access, attributes.flags, new_token_handle)
+    cx.give_handle(new_token_handle, &token, access, attributes.flags)
 }
 
 /// Gives a new token the descriptor that was asked for, if one was.
@@ -120,7 +118,7 @@ pub(in crate::svc) fn nt_filter_token(
     let state = source.state.open().filter(flags.0, &disable, &delete, &sids(restrict));
     let token = Token::create(cx.k, state)?;
     let access = cx.granted_access(existing_token_handle)?;
-    give_handle(cx, &token, access, 0, new_token_handle)
+    cx.give_handle(new_token_handle, &token, access, 0)
 }
 
 /// Says whether two tokens make every access check come out the same. Requires `TOKEN_QUERY` to both.
@@ -214,7 +212,7 @@ pub(in crate::svc) fn nt_create_token(
         return Err(STATUS_INVALID_PRIMARY_GROUP);
     }
     let token = Token::create(cx.k, state)?;
-    give_handle(cx, &token, desired_access.0, attributes.flags, token_handle)
+    cx.give_handle(token_handle, &token, desired_access.0, attributes.flags)
 }
 
 /// Makes a thread impersonate nobody in particular. Requires `THREAD_IMPERSONATE`.
