@@ -6,10 +6,13 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use support::Run;
+use support::corpus::fetch;
 use support::guest::build;
+use support::{Run, Scratch, nten};
 
 /// TCP in threads, `select`, `WSAPoll`, event selection, UDP, errors, options.
 #[test]
@@ -163,4 +166,38 @@ fn the_host_is_reached_when_the_user_says_so() {
 fn overlapped_sockets_of_the_host() {
     let outcome = Run::program(build("sockets_overlapped")).options(["--net", "user"]).go();
     outcome.prints(OVERLAPPED).exits(0).quietly();
+}
+
+/// A server in Go, whose event loop is a completion port, serves clients on the host.
+#[test]
+fn esbuild_serves_the_host() {
+    let scratch = Scratch::new();
+    scratch.write("index.html", "<b>hello</b>");
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut server = Command::new(nten())
+        .args(["run", "--net", "user", "--timeout", "60"])
+        .arg(fetch("esbuild"))
+        .arg(format!("--serve=127.0.0.1:{port}"))
+        .arg("--servedir=.")
+        .current_dir(scratch.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(50);
+    let mut connection = loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(connection) => break connection,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    connection.write_all(b"GET /index.html HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("<b>hello</b>"), "{answer}");
+    // It ends with its input.
+    drop(server.stdin.take());
+    server.wait().unwrap();
 }

@@ -329,7 +329,8 @@ impl Local {
             if state.reset {
                 return Err(STATUS_CONNECTION_RESET);
             }
-            if state.stream.is_empty() && !state.finished && room != 0 {
+            // Receiving nothing waits for something, too: event loops wait for data so without a buffer.
+            if state.stream.is_empty() && !state.finished {
                 return Ok(None);
             }
             let count = room.min(state.stream.len());

@@ -267,6 +267,10 @@ impl Endpoint for Remote {
         if !state.bound {
             return Err(STATUS_INVALID_PARAMETER);
         }
+        if room == 0 && self.kind == Kind::Stream && !self.socket.readiness().readable {
+            self.watch(true, false);
+            return Ok(None);
+        }
         let mut bytes = vec![0; room.min(PIECE)];
         let result = self.socket.receive(&mut bytes, how.peek, how.urgent);
         let Some((count, from)) = self.or_wait(result, true)? else { return Ok(None) };

@@ -25,6 +25,7 @@ fn bytes_cross_a_connection_and_its_end_is_seen() {
     let network = network();
     let (client, server) = pair(&network);
     assert_eq!(server.receive(9, Receive::default()), Ok(None));
+    assert_eq!(server.receive(0, Receive::default()), Ok(None));
     assert_eq!(client.send(b"hello", None, false), Ok(Some(5)));
     let received = server.receive(3, Receive::default()).unwrap().unwrap();
     assert_eq!(received.bytes, b"hel");

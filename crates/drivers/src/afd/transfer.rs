@@ -10,6 +10,7 @@ use abi::status_table::*;
 use abi::{NtResult, NtStatus};
 use guest_mem::Va;
 use ntos::Kernel;
+use ntos::io::create::discard;
 use ntos::io::device::FILE_ACCESS;
 use ntos::io::file::create_object;
 use ntos::io::irp::Irp;
@@ -229,6 +230,8 @@ fn accept(k: &mut Kernel, socket: &Socket, irp: &Irp) -> NtResult<Option<(NtStat
     if output.len < 4 {
         return Err(STATUS_BUFFER_TOO_SMALL);
     }
+    // A connection is not taken for an answer that cannot be stored.
+    output.write(k, 0, &[0; 4])?;
     let Some(connection) = socket.endpoint().accept()? else { return Ok(None) };
     let description = (socket.family, socket.kind, socket.socket_type, socket.protocol);
     let accepted = Socket::new(&socket.afd, description, connection);
@@ -251,7 +254,13 @@ fn accept(k: &mut Kernel, socket: &Socket, irp: &Irp) -> NtResult<Option<(NtStat
     let ops = Box::new(SocketFile::with(&socket.afd, accepted));
     let file = create_object(k, &irp.file.device, ops, 0)?;
     let access = FILE_ACCESS.map(0xC000_0000) | SYNCHRONIZE;
-    let handle = ob::open_handle(k, &irp.thread.process, &file, access, 0)?;
+    let handle = match ob::open_handle(k, &irp.thread.process, &file, access, 0) {
+        Ok(handle) => handle,
+        Err(status) => {
+            discard(k, &file);
+            return Err(status);
+        }
+    };
     output.write(k, 0, &(handle as u32).to_le_bytes())?;
     Ok(Some((STATUS_SUCCESS, 4)))
 }
