@@ -193,7 +193,7 @@ fn esbuild_serves_the_host() {
         }
         std::thread::sleep(Duration::from_millis(100));
     };
-    connection.write_all(b"GET /index.html HTTP/1.0\r\n\r\n").unwrap();
+    connection.write_all(b"GET /index.html HTTP/1.0\r\nHost: localhost\r\n\r\n").unwrap();
     let mut answer = String::new();
     connection.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.0 200") && answer.ends_with("<b>hello</b>"), "{answer}");
