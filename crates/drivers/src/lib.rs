@@ -13,6 +13,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod afd;
 pub mod condrv;
 pub mod hostfs;
 pub mod npfs;
@@ -32,6 +33,7 @@ use ntos::{Kernel, ob};
 pub fn attach(k: &mut Kernel) -> NtResult<Vec<(char, Arc<hostfs::Volume>)>> {
     null::add(k)?;
     npfs::add(k)?;
+    afd::add(k)?;
     let mut volumes = Vec::new();
     for spec in k.host.volumes() {
         let (device, volume) = hostfs::add_volume(k, &spec)?;

@@ -1,4 +1,4 @@
-//! The Linux host of a machine: clock, entropy, standard streams, folders.
+//! The Linux host of a machine: clock, entropy, standard streams, folders, sockets.
 //!
 //! Key types: [`LinuxHost`] (the real world), [`DeterministicHost`] (a virtual clock and seeded entropy over another
 //! host), [`LinuxFolder`] (a folder that nothing leaves). All of them stand behind [`ntos::host::Host`] and
@@ -18,6 +18,7 @@ mod deterministic;
 mod events;
 mod files;
 mod linux;
+mod net;
 mod streams;
 mod terminal;
 

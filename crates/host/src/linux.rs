@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ntos::host::files::{HostFile, HostFolder, VolumeSpec};
+use ntos::host::net::HostNetwork;
 use ntos::host::{Host, HostEvent, Stream, StreamKind};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::clock;
 use crate::events::Events;
+use crate::net::Network;
 use crate::streams::{self, Watcher};
 use crate::terminal::Terminal;
 
@@ -22,6 +24,7 @@ pub struct LinuxHost {
     watcher: Watcher,
     volumes: Vec<VolumeSpec>,
     hives: Option<Arc<dyn HostFolder>>,
+    network: Option<Arc<Network>>,
     terminal: Option<Terminal>,
 }
 
@@ -31,13 +34,20 @@ impl LinuxHost {
         let events = Arc::new(Events::default());
         let watcher = Watcher::new(events.clone());
         let (started, bias) = (clock::monotonic(), clock::bias());
-        LinuxHost { started, bias, events, watcher, volumes, hives: None, terminal: None }
+        let (hives, network, terminal) = (None, None, None);
+        LinuxHost { started, bias, events, watcher, volumes, hives, network, terminal }
     }
 
     /// Keeps the machine's hive files in a folder.
     pub fn with_hives(mut self, folder: Arc<dyn HostFolder>) -> Self {
         self.hives = Some(folder);
         self
+    }
+
+    /// Gives the machine the host's network.
+    pub fn with_network(mut self) -> Result<Self> {
+        self.network = Some(Network::new(self.events.clone())?);
+        Ok(self)
     }
 
     /// Takes the terminal over for a console, if standard input and output are one. It is restored when the host goes.
@@ -135,6 +145,10 @@ impl Host for LinuxHost {
         }
         // Nothing is left to tell it to when standard error is gone.
         let _ = streams::write(Stream::Error, line.as_bytes());
+    }
+
+    fn network(&self) -> Option<Arc<dyn HostNetwork>> {
+        Some(self.network.clone()?)
     }
 
     fn volumes(&self) -> Vec<VolumeSpec> {

@@ -169,6 +169,9 @@ pub struct MachineArgs {
     /// Keep the machine in this folder: its registry and its C: drive; made if it is not there
     #[arg(long, value_name = "DIR")]
     pub machine: Option<PathBuf>,
+    /// What the program reaches: the machine itself alone, or the network as the user would
+    #[arg(long, value_name = "NET", value_enum, default_value_t = Net::None)]
+    pub net: Net,
     /// Memory of the machine, as 512M or 4G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<u64>,
@@ -185,6 +188,16 @@ pub struct RunArgs {
     // One positional: the first word that is no option begins it, and everything after belongs to the program.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARGS]")]
     pub command: Vec<OsString>,
+}
+
+/// The network of a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Net {
+    /// The machine itself: 127.0.0.1 and ::1 inside it
+    #[default]
+    None,
+    /// The host's network, its own addresses included
+    User,
 }
 
 /// Arguments of `nten shell`.

@@ -19,7 +19,7 @@ use ntos::trace::{Filter, Format, Sink, filter};
 use userland::image::{self, ImageError};
 use userland::{ServiceNumbers, Userland};
 
-use crate::cli::{Mount, RunArgs};
+use crate::cli::{Mount, Net, RunArgs};
 use crate::exit::{Ended, Status};
 use crate::guest::Drives;
 use crate::kept::KeptMachine;
@@ -52,6 +52,8 @@ pub struct RunOptions {
     pub isolated: bool,
     /// Where the machine is kept, if it is.
     pub machine: Option<PathBuf>,
+    /// What sockets reach.
+    pub net: Net,
     /// Memory of the machine in bytes, if the user chose.
     pub memory: Option<u64>,
 }
@@ -98,6 +100,15 @@ fn run(options: RunOptions) -> Result<Ended, Report> {
     let mut real = LinuxHost::new(drives.volumes.clone());
     if let Some(kept) = &kept {
         real = real.with_hives(kept.hives.clone());
+    }
+    if options.net == Net::User {
+        if options.deterministic {
+            return Err(Report::new("a deterministic machine has no network")
+                .help("leave out `--deterministic` or `--net user`"));
+        }
+        real = real
+            .with_network()
+            .map_err(|error| Report::new("cannot use the network").cause(error.to_string()))?;
     }
     // What is typed at a terminal has a time, which a deterministic run does not know.
     if !options.deterministic {
@@ -226,6 +237,7 @@ fn options(arguments: RunArgs) -> Result<RunOptions, Report> {
         deterministic: arguments.deterministic,
         isolated: arguments.isolated,
         machine: arguments.machine,
+        net: arguments.net,
         memory: arguments.memory,
     })
 }

@@ -110,6 +110,9 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
             Some(HostEvent::Readable(stream)) => {
                 executive.with(|k| crate::io::stream_ready(k, stream));
             }
+            Some(HostEvent::Socket(name)) => {
+                executive.with(|k| crate::io::socket_ready(k, name));
+            }
             Some(HostEvent::Terminal) => executive.with(crate::io::terminal_ready),
             None => {}
         }

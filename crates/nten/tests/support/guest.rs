@@ -25,7 +25,7 @@ pub fn build(name: &str) -> PathBuf {
         });
     }
     compile(&sources().join(format!("{name}.c")), &format!("{name}.exe"), |command| {
-        command.arg("-lsynchronization");
+        command.args(["-lsynchronization", "-lmswsock", "-lws2_32"]);
     })
 }
 
@@ -64,7 +64,8 @@ fn unique(name: &str) -> PathBuf {
 
 fn compile(source: &Path, output: &str, adjust: impl FnOnce(&mut Command)) -> PathBuf {
     let output = folder().join(output);
-    let newest = [source.to_owned(), sources().join("guest.h")].iter().map(|path| time(path)).max();
+    let shared = ["guest.h", "sockets.h"].map(|name| time(&sources().join(name)));
+    let newest = shared.into_iter().chain([time(source)]).max();
     if output.exists() && Some(time(&output)) > newest {
         return output;
     }

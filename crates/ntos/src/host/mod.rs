@@ -1,9 +1,10 @@
-//! The host behind one trait: clock, entropy, standard streams, files.
+//! The host behind one trait: clock, entropy, standard streams, files, network.
 //!
 //! Everything that enters a machine enters here, so that a run can be made deterministic and, later, journalled.
-//! Implementations: `machine::host`. Files are in [`files`].
+//! Implementations: `machine::host`. Files are in [`files`], sockets in [`net`].
 
 pub mod files;
+pub mod net;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,8 @@ pub enum StreamKind {
 pub enum HostEvent {
     /// A stream that was asked for input has some, or has ended.
     Readable(Stream),
+    /// A host socket that was watched can go on, by the machine's name for it.
+    Socket(u64),
     /// The terminal has input or another size.
     Terminal,
     /// The user asked the machine to end (Ctrl-C).
@@ -96,6 +99,16 @@ pub trait Host: Send + Sync {
 
     /// One line of nten's own words for the user, without the `nten:` prefix.
     fn diagnostic(&self, text: &str);
+
+    /// The network, if the user gave one to the machine.
+    fn network(&self) -> Option<Arc<dyn net::HostNetwork>> {
+        None
+    }
+
+    /// The addresses of a name that is not the machine's own; none without a network.
+    fn resolve(&self, name: &str) -> Vec<std::net::IpAddr> {
+        self.network().map(|network| network.resolve(name)).unwrap_or_default()
+    }
 
     /// The volumes that the user gave, opened beneath their roots.
     fn volumes(&self) -> Vec<files::VolumeSpec>;

@@ -48,6 +48,8 @@ pub struct IoState {
     /// Those of them that wait for input of a host stream.
     stream_readers: Vec<(Stream, Arc<Irp>)>,
     next_irp: u64,
+    /// Who uses the host's sockets.
+    pub sockets: Option<Arc<dyn SocketUser>>,
     /// Who hears of the terminal.
     pub terminal: Option<Arc<dyn TerminalListener>>,
     /// Volumes made so far: the number in `\Device\HarddiskVolumeN`.
@@ -71,10 +73,28 @@ pub fn terminal_ready(k: &mut Kernel) {
 }
 
 impl IoState {
-    /// True while something waits for the host: a request for standard input, or a console, where the user can always
-    /// press Ctrl-C.
+    /// True while something waits for the host: a request for standard input, a socket, or a console, where the user can
+    /// always press Ctrl-C.
     pub fn waits_for_host(&self) -> bool {
-        self.terminal.is_some() || self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
+        self.terminal.is_some()
+            || self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
+            || self.sockets.as_ref().is_some_and(|user| user.waits())
+    }
+}
+
+/// The driver that uses the host's sockets.
+pub trait SocketUser: Send + Sync {
+    /// A socket of the host, by its name, can go on.
+    fn ready(&self, k: &mut Kernel, name: u64);
+
+    /// True while sockets of the host are open.
+    fn waits(&self) -> bool;
+}
+
+/// A socket of the host that was watched can go on.
+pub fn socket_ready(k: &mut Kernel, name: u64) {
+    if let Some(user) = k.io.sockets.clone() {
+        user.ready(k, name);
     }
 }
 

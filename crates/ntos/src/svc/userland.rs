@@ -11,6 +11,8 @@ use ntos_macros::service;
 
 use super::ServiceCx;
 
+mod resolver;
+
 /// The handle of `ntdll`'s own library.
 pub const NTDLL_LIBRARY: u64 = 1;
 
@@ -25,13 +27,18 @@ mod code {
 }
 
 /// A call from a DLL of the userland to what would be its Unix half.
-#[service(Partial("only ntdll's debug output and precise time; no DLL has a Unix half here"))]
+#[service(Partial(
+    "only ntdll's debug output and precise time, ws2_32's names; no other DLL has a Unix half"
+))]
 fn nten_userland_call(cx: &mut ServiceCx<'_>, library: u64, code: u32, arguments: Va) -> NtResult {
     if library != NTDLL_LIBRARY {
         let name = cx.k.mm.userland_library(library).unwrap_or_default();
         // Registers win32k's system services, which this kernel's table has from the start.
         if name == "win32u.dll" && code == code::WIN32U_INIT {
             return Ok(STATUS_SUCCESS);
+        }
+        if name == "ws2_32.dll" {
+            return resolver::call(cx, code, arguments);
         }
         cx.k.notice_once(format!("{name}: unix call {code} is not implemented"));
         return Err(STATUS_NOT_IMPLEMENTED);
