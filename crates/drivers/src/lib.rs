@@ -1,4 +1,4 @@
-//! Built-in drivers: the null device, named pipes, standard streams, host folders as volumes.
+//! Built-in drivers: consoles, the null device, named pipes, standard streams, host folders as volumes.
 //!
 //! Each is a [`ntos::io::Driver`] with its own `add` or `open` function, which whoever boots a machine calls
 //! ([`hostfs::add_volume`], [`null::add`], [`stream::open_standard`]); [`attach`] does it for what every machine has.
@@ -13,6 +13,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+pub mod condrv;
 pub mod hostfs;
 pub mod npfs;
 pub mod null;

@@ -19,6 +19,7 @@ mod events;
 mod files;
 mod linux;
 mod streams;
+mod terminal;
 
 pub use backing::open_backing;
 pub use deterministic::DeterministicHost;

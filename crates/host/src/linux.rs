@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 use crate::clock;
 use crate::events::Events;
 use crate::streams::{self, Watcher};
+use crate::terminal::Terminal;
 
 /// The host of a machine that lives in real time.
 pub struct LinuxHost {
@@ -20,6 +21,7 @@ pub struct LinuxHost {
     events: Arc<Events>,
     watcher: Watcher,
     volumes: Vec<VolumeSpec>,
+    terminal: Option<Terminal>,
 }
 
 impl LinuxHost {
@@ -27,7 +29,14 @@ impl LinuxHost {
     pub fn new(volumes: Vec<VolumeSpec>) -> Self {
         let events = Arc::new(Events::default());
         let watcher = Watcher::new(events.clone());
-        LinuxHost { started: clock::monotonic(), bias: clock::bias(), events, watcher, volumes }
+        let (started, bias, terminal) = (clock::monotonic(), clock::bias(), None);
+        LinuxHost { started, bias, events, watcher, volumes, terminal }
+    }
+
+    /// Takes the terminal over for a console, if standard input and output are one. It is restored when the host goes.
+    pub fn take_terminal(&mut self) -> Result<()> {
+        self.terminal = Terminal::open(&self.events)?;
+        Ok(())
     }
 
     /// Turns SIGINT (Ctrl-C) and SIGTERM into [`HostEvent::Interrupt`] for this machine.
@@ -91,6 +100,14 @@ impl Host for LinuxHost {
         streams::write(stream, bytes)
     }
 
+    fn terminal_read(&self) -> Vec<u8> {
+        self.terminal.as_ref().map(Terminal::take).unwrap_or_default()
+    }
+
+    fn terminal_size(&self) -> Option<(u16, u16)> {
+        self.terminal.as_ref().map(Terminal::size)
+    }
+
     fn wait(&self, timeout: Option<Duration>) -> Option<HostEvent> {
         self.events.wait(timeout)
     }
@@ -106,6 +123,9 @@ impl Host for LinuxHost {
 
     fn diagnostic(&self, text: &str) {
         let line = format!("nten: {text}\n");
+        if self.terminal.as_ref().is_some_and(|terminal| terminal.keep(line.as_bytes())) {
+            return;
+        }
         // Nothing is left to tell it to when standard error is gone.
         let _ = streams::write(Stream::Error, line.as_bytes());
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use abi::status_table::STATUS_INSUFFICIENT_RESOURCES;
 use abi::{NtResult, NtStatus};
+use drivers::condrv::FirstConsole;
 use drivers::hostfs::Volume;
 use guest_mem::{GuestRam, PageTables};
 use ntos::cm::BootFacts;
-use ntos::host::Stream;
+use ntos::host::{Stream, StreamKind};
 use ntos::mm::{self, MmState, pool};
 use ntos::ob::{HandleTable, ObRef, ObState};
 use ntos::ps::Process;
@@ -72,10 +73,11 @@ pub fn boot(config: Config, program: &Program) -> Result<Booted, BootError> {
     step("make the object namespace", namespace::initialize(&mut k))?;
     step("make the registry", cm::boot(&mut k, &BootFacts::default()))?;
     let volumes = step("attach the devices", drivers::attach(&mut k))?;
+    let console = step("attach the console", drivers::condrv::add(&mut k))?;
     let token = step("make the System token", se::Token::system(&mut k))?;
     let system = step("make the System process", create::create_system_process(&mut k, token))?;
     system_images(&mut k, &system)?;
-    let first = first_process(&mut k, &system, program)
+    let first = first_process(&mut k, &system, program, console.as_ref())
         .map_err(|status| BootError::Program { path: program.path.clone(), status })?;
     Ok(Booted { executive: Executive::new(k), program: first, volumes })
 }
@@ -132,6 +134,7 @@ fn first_process(
     k: &mut Kernel,
     system: &ObRef<Process>,
     program: &Program,
+    console: Option<&FirstConsole>,
 ) -> NtResult<ObRef<Process>> {
     let nt_path = UnicodeString::from(format!(r"\??\{}", program.path).as_str());
     let file = io::open_image_file(k, system, &nt_path)?;
@@ -139,14 +142,24 @@ fn first_process(
     let mut handles = HandleTable::default();
     let mut standard = [0; 3];
     for (slot, stream) in standard.iter_mut().zip([Stream::Input, Stream::Output, Stream::Error]) {
-        *slot = drivers::stream::open_standard(k, &mut handles, stream)?;
+        // A machine has a console if its input and output are a terminal; the error stream may go elsewhere.
+        let on_terminal = k.host.stream_kind(stream) == StreamKind::Terminal;
+        *slot = match (console, stream) {
+            (Some(console), Stream::Input) => console.input(k, &mut handles)?,
+            (Some(console), _) if on_terminal => console.output(k, &mut handles)?,
+            _ => drivers::stream::open_standard(k, &mut handles, stream)?,
+        };
     }
+    let console_handle = match console {
+        Some(console) => console.reference(k, &mut handles)?,
+        None => CONSOLE_HANDLE_SHELL_NO_WINDOW,
+    };
     let mut directory = program.directory.clone();
     if !directory.ends_with('\\') {
         directory.push('\\');
     }
     let parameters = ProcessParameters {
-        console_handle: CONSOLE_HANDLE_SHELL_NO_WINDOW,
+        console_handle,
         standard,
         current_directory: directory.as_str().into(),
         image_path: program.path.as_str().into(),

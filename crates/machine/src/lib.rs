@@ -97,7 +97,12 @@ impl Machine {
             Ok(Stop::Deadlock) => Outcome::Deadlock(executive.with(ntos::run::describe_waits)),
             Err(panic) => return Outcome::Failed(panic_text(&*panic)),
         };
-        executive.with(|k| k.trace.flush());
+        executive.with(|k| {
+            if let Some(terminal) = k.io.terminal.take() {
+                terminal.leave_terminal(k);
+            }
+            k.trace.flush();
+        });
         outcome
     }
 

@@ -30,6 +30,8 @@ pub enum Command {
     Setup(SetupArgs),
     /// Boot a machine, run a program in it, exit with its exit code
     Run(RunArgs),
+    /// Boot a machine with a command prompt; with COMMAND, run that as the prompt would
+    Shell(ShellArgs),
 }
 
 /// Arguments of `nten setup`.
@@ -46,10 +48,9 @@ pub struct SetupArgs {
     pub json: bool,
 }
 
-/// Arguments of `nten run`.
+/// What `nten run` and `nten shell` have in common: the machine.
 #[derive(Args, Debug)]
-#[command(override_usage = "nten run [OPTIONS] PROGRAM [ARGS]...", after_help = EXIT_STATUS)]
-pub struct RunArgs {
+pub struct MachineArgs {
     /// Write system calls, one a line, to FILE; `-` is standard error, a name in .jsonl gives JSON Lines
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
@@ -77,9 +78,30 @@ pub struct RunArgs {
     /// Memory of the machine, as 512M or 4G
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub memory: Option<u64>,
+}
+
+/// Arguments of `nten run`.
+#[derive(Args, Debug)]
+#[command(override_usage = "nten run [OPTIONS] PROGRAM [ARGS]...", after_help = EXIT_STATUS)]
+pub struct RunArgs {
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// The program, and what it is given, verbatim
     // One positional: the first word that is no option begins it, and everything after belongs to the program.
     #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM [ARGS]")]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `nten shell`.
+#[derive(Args, Debug)]
+#[command(override_usage = "nten shell [OPTIONS] [COMMAND]...", after_help = EXIT_STATUS)]
+pub struct ShellArgs {
+    /// The machine.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// A command line of cmd.exe to run instead of prompting
+    #[arg(trailing_var_arg = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }
 
@@ -170,7 +192,7 @@ mod tests {
         let words = ["nten", "run"].iter().chain(words);
         match Cli::try_parse_from(words)?.command {
             Command::Run(arguments) => Ok(arguments),
-            Command::Setup(_) => panic!("parsed as setup"),
+            _ => panic!("parsed as another verb"),
         }
     }
 
@@ -184,11 +206,11 @@ mod tests {
     fn everything_after_the_program_is_verbatim() {
         let words = ["--trace", "-", "rg.exe", "-e", "x", "--trace", "y", "--", "-z", "--help"];
         let arguments = run(&words).unwrap();
-        assert_eq!(arguments.trace, Some("-".into()));
-        assert!(arguments.expressions.is_empty());
+        assert_eq!(arguments.machine.trace, Some("-".into()));
+        assert!(arguments.machine.expressions.is_empty());
         assert_eq!(arguments.command, words[2..]);
         let arguments = run(&["-e", "%file", "-e", "!NtClose", "--", "-odd.exe", "a"]).unwrap();
-        assert_eq!(arguments.expressions, ["%file", "!NtClose"]);
+        assert_eq!(arguments.machine.expressions, ["%file", "!NtClose"]);
         assert_eq!(arguments.command, ["-odd.exe", "a"]);
     }
 

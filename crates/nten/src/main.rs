@@ -1,7 +1,7 @@
 //! The `nten` command: reads the command line, does one verb, and turns its end into an exit status.
 //!
 //! The guest owns standard output and error; nten's own words go to standard error and begin with `nten:`. Every
-//! verb is a file of its own ([`setup`], [`run`]); [`cli`] declares the command line, [`report`] the form of an error,
+//! verb is a file of its own ([`setup`], [`run`], [`shell`]); [`cli`] declares the command line, [`report`] the form of an error,
 //! [`exit`] what an exit status means.
 
 mod cli;
@@ -10,6 +10,7 @@ mod guest;
 mod report;
 mod run;
 mod setup;
+mod shell;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let result = match command {
         cli::Command::Setup(arguments) => setup::setup(&arguments),
         cli::Command::Run(arguments) => run::command(arguments),
+        cli::Command::Shell(arguments) => shell::command(arguments),
     };
     match result {
         Ok(code) => code,

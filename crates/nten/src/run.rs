@@ -91,7 +91,12 @@ fn run(options: RunOptions) -> Result<Ended, Report> {
     let trace = options.trace.as_ref().map(|trace| sink(trace, filter)).transpose()?;
     let drives = Drives::open(&options)?;
     let program = drives.program(&options);
-    let real = LinuxHost::new(drives.volumes.clone());
+    let mut real = LinuxHost::new(drives.volumes.clone());
+    // What is typed at a terminal has a time, which a deterministic run does not know.
+    if !options.deterministic {
+        real.take_terminal()
+            .map_err(|error| Report::new("cannot use the terminal").cause(error.to_string()))?;
+    }
     real.catch_interrupts()
         .map_err(|error| Report::new("cannot catch Ctrl-C").cause(error.to_string()))?;
     let host: Arc<dyn Host> = if options.deterministic {
@@ -179,7 +184,8 @@ fn boot_failed(error: &BootError) -> Report {
 
 /// Turns the command line into what a run needs; every check that needs no machine is made here.
 fn options(arguments: RunArgs) -> Result<RunOptions, Report> {
-    let mut words = arguments.command.into_iter();
+    let RunArgs { machine: arguments, command } = arguments;
+    let mut words = command.into_iter();
     let name = words.next().ok_or_else(|| Report::new("no program was named"))?;
     // A program that does not exist is said first, even when there is no userland either.
     let here = find_here(&name);

@@ -108,6 +108,7 @@ pub fn run(executive: &Arc<Executive>, engine: &mut dyn Engine, limits: Limits) 
             Some(HostEvent::Readable(stream)) => {
                 executive.with(|k| crate::io::stream_ready(k, stream));
             }
+            Some(HostEvent::Terminal) => executive.with(crate::io::terminal_ready),
             None => {}
         }
     }

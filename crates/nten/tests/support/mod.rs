@@ -1,5 +1,6 @@
 //! What the integration tests share: [`Run`] starts the `nten` command with a time limit and collects what it did,
-//! [`Scratch`] is a folder of one test's own, [`corpus`] downloads real programs, [`guest`] builds the programs of `tests/guest`.
+//! [`Scratch`] is a folder of one test's own, [`corpus`] downloads real programs, [`guest`] builds the programs of `tests/guest`,
+//! [`terminal`] runs the command at a pseudo terminal.
 //!
 //! `NTEN_UNDER_TEST` names another `nten` to test, a release build for instance.
 
@@ -7,6 +8,7 @@
 
 pub mod corpus;
 pub mod guest;
+pub mod terminal;
 
 use std::env;
 use std::ffi::{OsStr, OsString};

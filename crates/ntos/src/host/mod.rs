@@ -37,6 +37,8 @@ pub enum StreamKind {
 pub enum HostEvent {
     /// A stream that was asked for input has some, or has ended.
     Readable(Stream),
+    /// The terminal has input or another size.
+    Terminal,
     /// The user asked the machine to end (Ctrl-C).
     Interrupt,
 }
@@ -69,6 +71,16 @@ pub trait Host: Send + Sync {
 
     /// Writes all bytes.
     fn stream_write(&self, stream: Stream, bytes: &[u8]) -> std::io::Result<()>;
+
+    /// Takes what was typed at the terminal; nothing if there is no terminal in use.
+    fn terminal_read(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    /// Columns and rows of the terminal that the machine's console shows on; `None` without one.
+    fn terminal_size(&self) -> Option<(u16, u16)> {
+        None
+    }
 
     /// Waits for an event until the time is over; `None` waits for ever. A virtual clock advances instead.
     fn wait(&self, timeout: Option<Duration>) -> Option<HostEvent>;

@@ -125,6 +125,15 @@ pub trait OpenFile: Any + Send + Sync {
         None
     }
 
+    /// The open instance has its file object.
+    fn opened(&self, _file: &ObRef<FileObject>) {}
+
+    /// True if the driver alone sets the file's event: a wait for the handle means something else than the end of a
+    /// request, as a wait for console input does.
+    fn owns_event(&self) -> bool {
+        false
+    }
+
     /// `IRP_MJ_READ`: the offset is in the request.
     fn read(&self, _k: &mut Kernel, _irp: &Arc<Irp>) -> IoResult {
         Err(STATUS_INVALID_DEVICE_REQUEST)

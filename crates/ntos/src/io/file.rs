@@ -154,6 +154,7 @@ pub fn create_object(
     let file = ob::create(k, body)?;
     event_of(&file).initialize(&k.ram, NOTIFICATION_EVENT, 0);
     lock_of(&file).initialize(&k.ram, SYNCHRONIZATION_EVENT, 0);
+    file.ops.opened(&file);
     Ok(file)
 }
 

@@ -231,7 +231,9 @@ pub fn reset_events(k: &mut Kernel, irp: &Irp) {
     if let Some(event) = &irp.target.event {
         ke_reset_event(k, event.header.dispatcher());
     }
-    ke_reset_event(k, event_of(&irp.file));
+    if !irp.file.ops.owns_event() {
+        ke_reset_event(k, event_of(&irp.file));
+    }
 }
 
 /// Remembers a request that its driver kept, so that it can be cancelled.
@@ -276,11 +278,14 @@ fn finish(k: &mut Kernel, irp: &Arc<Irp>, status: NtStatus, information: u64, pe
         let state = file.state.open();
         (state.port.clone(), state.notification)
     };
+    let owns_event = file.ops.owns_event();
     if let Some(event) = &irp.target.event {
         ke_set_event(k, event.header.dispatcher(), 0);
-        if file.is_synchronous() {
+        if file.is_synchronous() && !owns_event {
             ke_set_event(k, event_of(file), 0);
         }
+    } else if owns_event {
+        // The wait for this request is on an event of its own.
     } else if file.is_synchronous() || notification & FILE_SKIP_SET_EVENT_ON_HANDLE == 0 {
         ke_set_event(k, event_of(file), 0);
     }

@@ -48,14 +48,33 @@ pub struct IoState {
     /// Those of them that wait for input of a host stream.
     stream_readers: Vec<(Stream, Arc<Irp>)>,
     next_irp: u64,
+    /// Who hears of the terminal.
+    pub terminal: Option<Arc<dyn TerminalListener>>,
     /// Volumes made so far: the number in `\Device\HarddiskVolumeN`.
     pub volumes: u32,
 }
 
+/// A console that shows on the host's terminal.
+pub trait TerminalListener: Send + Sync {
+    /// Something was typed, or the terminal has another size.
+    fn terminal_event(&self, k: &mut Kernel);
+
+    /// The machine has ended: the terminal goes back to whoever had it.
+    fn leave_terminal(&self, k: &mut Kernel);
+}
+
+/// The terminal has input or another size.
+pub fn terminal_ready(k: &mut Kernel) {
+    if let Some(listener) = k.io.terminal.clone() {
+        listener.terminal_event(k);
+    }
+}
+
 impl IoState {
-    /// True while a request waits for the host: standard input.
+    /// True while something waits for the host: a request for standard input, or a console, where the user can always
+    /// press Ctrl-C.
     pub fn waits_for_host(&self) -> bool {
-        self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
+        self.terminal.is_some() || self.stream_readers.iter().any(|(_, irp)| !irp.is_done())
     }
 }
 

@@ -32,6 +32,16 @@ impl NlsState {
     pub fn new(source: NlsSource) -> Self {
         NlsState { source, sections: BTreeMap::new() }
     }
+
+    /// The content of a table, for the kernel's own use.
+    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
+        let file = (self.source)(name)?;
+        let size = usize::try_from(file.size().ok()?).ok()?;
+        let mut bytes = vec![0; size];
+        let count = file.read_at(0, &mut bytes).ok()?;
+        bytes.truncate(count);
+        Some(bytes)
+    }
 }
 
 /// The file of a kind of table (`SectionType` of `NtGetNlsSectionPtr`) and an id.

@@ -88,10 +88,13 @@ pub fn inherited_handles(
 ) -> HandleTable {
     let table = parent.handles.open();
     let wanted = |handle: u64, entry: &HandleEntry| {
-        let standard = parameters.standard.contains(&handle)
-            || parameters.console_handle == handle && handle != 0;
+        // The console goes to the child in any case.
+        let console = parameters.console_handle == handle && handle != 0;
+        let standard = parameters.standard.contains(&handle) || console;
         if inherit {
-            entry.attributes & OBJ_INHERIT != 0 && list.is_none_or(|list| list.contains(&handle))
+            console
+                || entry.attributes & OBJ_INHERIT != 0
+                    && list.is_none_or(|list| list.contains(&handle))
         } else {
             // A console child without inheritance still gets its standard handles, as NT duplicates them.
             standard
@@ -140,6 +143,13 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
     // Only the classes below normal, idle and below normal, are handed down.
     let priority_class = if matches!(parents_class, 1 | 5) { parents_class } else { NORMAL_CLASS };
     let session = token.state.open().session;
+    // `CREATE_NEW_PROCESS_GROUP` begins a group of its own, and so does the first process.
+    let group = match &parent {
+        Some(parent) if parent.pid != SYSTEM_PID && parameters.console_flags & 1 == 0 => {
+            parent.state.open().console_group
+        }
+        _ => pid as u32,
+    };
     let state = ProcessState {
         image_path: path,
         win32_path: parameters.image_path.clone(),
@@ -150,6 +160,7 @@ pub fn create_process(k: &mut Kernel, request: ProcessRequest) -> NtResult<ObRef
         priority_class,
         hard_error_mode,
         session,
+        console_group: group,
         cookie: u32::from_le_bytes(cookie),
         ..ProcessState::default()
     };
@@ -237,6 +248,7 @@ fn fill(
         ki_user_apc_dispatcher: required("KiUserApcDispatcher")?,
         ki_user_callback_dispatcher: required("KiUserCallbackDispatcher")?,
         ki_raise_user_exception_dispatcher: required("KiRaiseUserExceptionDispatcher")?,
+        ctrl_routine: export("__wine_ctrl_routine"),
     };
     // Only the Wine DLLs have these two: the way to what would be their Unix half.
     if let Some(at) = export("__wine_unix_call_dispatcher") {

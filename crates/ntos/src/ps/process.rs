@@ -54,6 +54,8 @@ pub struct ProcessState {
     pub created: i64,
     /// When it ended, 100 ns since 1601.
     pub exited: i64,
+    /// The console process group: the id of the process that began it.
+    pub console_group: u32,
     /// `PROCESS_PRIORITY_CLASS`, 2 is normal.
     pub priority_class: u8,
     /// Hard error mode.
@@ -93,6 +95,8 @@ pub struct NtdllEntries {
     pub ki_user_callback_dispatcher: Va,
     /// An exception raised by a service.
     pub ki_raise_user_exception_dispatcher: Va,
+    /// Where the thread that brings Ctrl-C starts; only the Wine DLLs have it.
+    pub ctrl_routine: Option<Va>,
 }
 
 impl ObjectBody for Process {

@@ -156,12 +156,15 @@ async fn submit_and_wait(
 async fn give(
     cx: &AsyncCx,
     file: &ObRef<FileObject>,
-    target: Target,
+    mut target: Target,
     make: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>) -> NtResult<Request>,
     dispatch: impl FnOnce(&mut ServiceCx<'_>, &ObRef<FileObject>, &Arc<Irp>) -> IoResult,
     wait: bool,
 ) -> NtResult {
     let synchronous = file.is_synchronous();
+    if wait && target.event.is_none() && file.ops.owns_event() {
+        target.event = Some(cx.with(|cx| create_event(cx.k, NOTIFICATION_EVENT, false))?);
+    }
     if synchronous {
         acquire(cx, file).await?;
     }
@@ -209,7 +212,7 @@ async fn acquire(cx: &AsyncCx, file: &ObRef<FileObject>) -> NtResult<()> {
 /// Waits for the end of a request; an APC, an alert or the thread's end cancels it.
 async fn finished(cx: &AsyncCx, file: &ObRef<FileObject>, irp: &Arc<Irp>) -> NtResult {
     let event = match &irp.target.event {
-        Some(event) if !file.is_synchronous() => event.header.dispatcher(),
+        Some(event) if !file.is_synchronous() || file.ops.owns_event() => event.header.dispatcher(),
         _ => event_of(file),
     };
     while !irp.is_done() {
