@@ -3,7 +3,8 @@
 //!
 //! The tools are Wine's, and what they lack is not asked of them here: `findstr` knows `.`, `*`, `^` and `$` but no
 //! classes and ignores `/n`, `/v`, `/m` and `/s`; `find` has no switches, `fc` no `/b`, `where` no `/r`; `attrib` takes
-//! the last of several flags; errors go to standard output; `whoami` says nothing to `/all`; `CreateSymbolicLink` makes no link.
+//! the last of several flags; errors go to standard output; `whoami` says nothing to `/all`; `CreateSymbolicLink` makes
+//! no link.
 
 mod support;
 
@@ -367,11 +368,27 @@ fn hard_links() {
 #[test]
 fn long_paths() {
     let scratch = Scratch::new();
-    let folder = vec!["directory-with-a-name-of-33-chars"; 12].join("\\");
+    let folder = ["directory-with-a-name-of-33-chars"; 12].join("\\");
     let outcome =
         batch(&scratch, &folder, &["md %1", "echo deep>%1\\file.txt", "type %1\\file.txt"]);
     outcome.prints("deep\n").exits(0).quietly();
     assert_eq!(scratch.read(&format!("{}/file.txt", folder.replace('\\', "/"))), b"deep\r\n");
+}
+
+/// A name that NT allows and Linux does not, of 300 bytes in UTF-8, is refused, and nothing is made.
+#[test]
+fn names_too_long_for_the_host() {
+    let scratch = Scratch::new();
+    let name = |length| "漢".repeat(length);
+    let make = |length| {
+        let line = format!("md {}", name(length));
+        Run::program("cmd.exe").args(["/c", &line]).within(&scratch).go().quietly()
+    };
+    make(80).exits(0);
+    assert_ne!(make(100).status, 0);
+    let made: Vec<_> =
+        fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(made, [name(80).as_str()]);
 }
 
 /// Host names that NT cannot hold are listed, read, copied and deleted, and come back as they were.
