@@ -17,7 +17,7 @@ fn commands() -> Vec<String> {
     let text = fs::read_to_string(readme).expect("read the README");
     let lines = text.lines().map(|line| line.strip_prefix("$ ").unwrap_or(line));
     lines
-        .filter(|line| line.starts_with("nten run "))
+        .filter(|line| line.starts_with("nten "))
         .map(|line| line.split('#').next().unwrap_or(line).trim().to_owned())
         .collect()
 }
@@ -30,6 +30,7 @@ fn stage() -> Scratch {
     };
     copy(&build("hello"), "hello.exe");
     copy(&build("hello"), "app.exe");
+    copy(&build("hello"), "client.exe");
     copy(&fetch("rg"), "rg.exe");
     copy(&fetch("ninja"), "ninja.exe");
     scratch.write("input.txt", "a line\r\n");
@@ -45,8 +46,9 @@ fn stage() -> Scratch {
 fn every_example_runs() {
     let commands = commands();
     assert!(commands.len() >= 6, "the README shows {commands:?}");
+    // One after the other in one folder, as a reader would try them.
+    let scratch = stage();
     for line in commands {
-        let scratch = stage();
         let data = scratch.path().join("data");
         // The one name that is a place on the reader's machine.
         let line = line.replace("/data=", &format!("{}=", data.display()));
@@ -56,6 +58,9 @@ fn every_example_runs() {
         let outcome = finish(command, Vec::new(), Duration::from_secs(240));
         let errors = outcome.stderr.clone();
         assert_eq!(outcome.status, 0, "{line}\n{}\n{errors}", outcome.text());
+        if line.contains("reg query") {
+            assert!(outcome.text().contains("REG_DWORD"), "{}", outcome.text());
+        }
         if line.contains("rg.exe") {
             assert_eq!(outcome.text(), "notes\\monday.txt:3:a needle in the hay\n");
         }
