@@ -59,7 +59,7 @@ fn every_example_runs() {
         let errors = outcome.stderr.clone();
         assert_eq!(outcome.status, 0, "{line}\n{}\n{errors}", outcome.text());
         if line.contains("reg query") {
-            assert!(outcome.text().contains("REG_DWORD"), "{}", outcome.text());
+            assert!(outcome.text().contains("REG_SZ    1"), "{}", outcome.text());
         }
         if line.contains("rg.exe") {
             assert_eq!(outcome.text(), "notes\\monday.txt:3:a needle in the hay\n");
