@@ -142,7 +142,7 @@ fn run(options: RunOptions) -> Result<Ended, Report> {
         Outcome::TimedOut => Ok(Ended::TimeLimit),
         Outcome::Interrupted => Ok(Ended::Interrupted),
         Outcome::Deadlock(threads) => Err(Report::new("the machine stands still")
-            .cause(format!("every thread waits for another:\n{threads}"))),
+            .cause(format!("every thread waits for what nothing can bring:\n{threads}"))),
         Outcome::Failed(cause) => Err(Report::new("nten itself failed; the machine has ended")
             .cause(cause)
             .help("please report it with the program and its arguments")),

@@ -72,7 +72,7 @@ impl Kernel {
         self.host.system_time()
     }
 
-    /// Says something once on the machine's diagnostic channel, as `nten: …`.
+    /// Says something on the machine's diagnostic channel, as `nten: …`.
     pub fn notice(&self, text: &str) {
         self.host.diagnostic(text);
     }
