@@ -3,7 +3,7 @@
 //! Key types: [`Loopback`] (who has which port), [`Local`] (an endpoint). Whatever is not this machine is
 //! `STATUS_NETWORK_UNREACHABLE`. There are no packets: sending puts bytes in the other side's queue.
 //!
-//! Invariants: the state of one endpoint is open at a time; who can go on is told through [`Loopback::changed`], and the
+//! Invariants: the state of one endpoint is open at a time; who can go on is told through `Changes`, and the
 //! socket layer looks again after each request.
 
 use std::collections::VecDeque;
