@@ -1,4 +1,4 @@
-//! Built-in drivers: consoles, the null device, named pipes, standard streams, host folders as volumes.
+//! Built-in drivers: consoles, the null device, named pipes, sockets, standard streams, host folders as volumes.
 //!
 //! Each is a [`ntos::io::Driver`] with its own `add` or `open` function, which whoever boots a machine calls
 //! ([`hostfs::add_volume`], [`null::add`], [`stream::open_standard`]); [`attach`] does it for what every machine has.

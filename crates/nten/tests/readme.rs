@@ -30,7 +30,6 @@ fn stage() -> Scratch {
     };
     copy(&build("hello"), "hello.exe");
     copy(&build("hello"), "app.exe");
-    copy(&build("hello"), "client.exe");
     copy(&fetch("rg"), "rg.exe");
     copy(&fetch("ninja"), "ninja.exe");
     scratch.write("input.txt", "a line\r\n");

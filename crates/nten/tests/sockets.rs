@@ -137,6 +137,16 @@ by name: 127.0.0.1
 own name: 0 1
 "#;
 
+/// A poll at the device itself, as libuv and mio make it.
+#[test]
+fn event_loops_poll_the_device() {
+    let outcome = Run::program(build("sockets_poll")).go();
+    outcome.prints(POLL).exits(0).quietly();
+}
+
+const POLL: &str = "startup: 0, version 202\nopen 0\npoll 103\nok, 32 bytes, key 5, own 1\n\
+    1 socket, events 1, own 1\n";
+
 /// A program reaches a server of the host with `--net user`, and without it sees that there is no network.
 #[test]
 fn the_host_is_reached_when_the_user_says_so() {

@@ -25,7 +25,7 @@ pub fn build(name: &str) -> PathBuf {
         });
     }
     compile(&sources().join(format!("{name}.c")), &format!("{name}.exe"), |command| {
-        command.args(["-lsynchronization", "-lmswsock", "-lws2_32"]);
+        command.args(["-lsynchronization", "-lmswsock", "-lws2_32", "-lntdll"]);
     })
 }
 
