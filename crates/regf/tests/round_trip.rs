@@ -87,7 +87,12 @@ proptest! {
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
         }
-        let _ = Hive::parse(&bytes);
+        // What is read in spite of the damage can be written, and is the same then.
+        if let Ok(hive) = Hive::parse(&bytes) {
+            let back = Hive::parse(&hive.to_bytes().unwrap()).unwrap();
+            prop_assert_eq!(back.root.subkeys.len(), hive.root.subkeys.len());
+            prop_assert_eq!(back.root.values, hive.root.values);
+        }
     }
 
     #[test]
