@@ -116,6 +116,8 @@ macro_rules! by_size {
     };
 }
 
+pub(crate) use by_size;
+
 macro_rules! by_wide_size {
     ($size:expr, $T:ident => $body:expr) => {
         match $size {

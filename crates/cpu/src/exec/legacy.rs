@@ -6,9 +6,10 @@
 use guest_mem::GuestRam;
 use iced_x86::{Instruction, Mnemonic, Register};
 
-use super::slow::{by_size, load_sized, read, segment_number, write};
+use super::slow::{load_sized, read, segment_number, write};
 use super::system::load_segment;
 use crate::decode::select;
+use crate::decode::select::by_size;
 use crate::engine::vector;
 use crate::flags::Int;
 use crate::op::{Ea, EaAny, Op, set_reg};

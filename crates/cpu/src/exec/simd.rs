@@ -6,9 +6,10 @@
 use guest_mem::{GuestRam, Va};
 use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 
-use super::slow::{by_size, decoded, read, write};
+use super::slow::{decoded, read, write};
 use super::vector::{aligned, set_xmm, xmm};
 use crate::decode::select;
+use crate::decode::select::by_size;
 use crate::engine::vector as exception;
 use crate::flags::Int;
 use crate::fp::{SimdOp, checked, simd_lookup};

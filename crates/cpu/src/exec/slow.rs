@@ -9,6 +9,7 @@ use iced_x86::{Code, Instruction, Mnemonic, OpKind, Register};
 use super::alu::{self, Binary};
 use super::atomic::{self, Atomic};
 use super::{shift, simd, string, system, x87};
+use crate::decode::select::by_size;
 use crate::decode::{register, select};
 use crate::flags::{Flags, Int};
 use crate::memory::{Cell, on_stack};
@@ -54,30 +55,6 @@ impl Exec for Slow {
         integer(core, op, ram, &instruction)
     }
 }
-
-macro_rules! by_size {
-    ($size:expr, $T:ident => $body:expr) => {
-        match $size {
-            1 => {
-                type $T = u8;
-                $body
-            }
-            2 => {
-                type $T = u16;
-                $body
-            }
-            4 => {
-                type $T = u32;
-                $body
-            }
-            _ => {
-                type $T = u64;
-                $body
-            }
-        }
-    };
-}
-pub(crate) use by_size;
 
 /// Reads operand `index`.
 pub(crate) fn read<T: Int + Cell>(

@@ -7,7 +7,8 @@ use guest_mem::{Access, GuestRam, PAGE_SIZE, Va};
 use iced_x86::{Instruction, Mnemonic, Register};
 
 use super::alu::{self, Binary};
-use super::slow::{by_size, decoded};
+use super::slow::decoded;
+use crate::decode::select::by_size;
 use crate::flags::Int;
 use crate::memory::Cell;
 use crate::op::{Exec, Op, reg, set_reg};

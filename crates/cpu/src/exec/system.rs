@@ -8,9 +8,8 @@ use guest_mem::{Access, GuestRam, Va};
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
 use super::cpuid::cpuid;
-use super::slow::{
-    by_size, load_sized, pop_value, push_value, read, segment_number, stack_mask, write,
-};
+use super::slow::{load_sized, pop_value, push_value, read, segment_number, stack_mask, write};
+use crate::decode::select::by_size;
 use crate::decode::{Mode, select};
 use crate::engine::{Clock, Exit, vector};
 use crate::flags::Int;
