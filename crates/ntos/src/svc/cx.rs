@@ -248,6 +248,19 @@ impl<'a> ServiceCx<'a> {
         Ok(object)
     }
 
+    /// The object of a handle that grants at least one of `rights`: for queries that a limited right is enough for.
+    pub fn reference_granting_any<T: ObjectBody>(
+        &mut self,
+        handle: Handle,
+        rights: u32,
+    ) -> NtResult<ObRef<T>> {
+        let object = self.reference::<T>(handle, 0)?;
+        if self.granted_access(handle)? & rights == 0 {
+            return Err(STATUS_ACCESS_DENIED);
+        }
+        Ok(object)
+    }
+
     /// The access that a handle grants.
     pub fn granted_access(&self, handle: Handle) -> NtResult<u32> {
         match handle {

@@ -185,13 +185,8 @@ fn nt_query_information_process(
     return_length: Option<Out<u32>>,
 ) -> NtResult {
     use ProcessInfoClass as C;
-    let process = cx.reference::<Process>(process_handle, 0)?;
-    if cx.granted_access(process_handle)?
-        & (PROCESS_QUERY_INFORMATION | PROCESS_QUERY_LIMITED_INFORMATION)
-        == 0
-    {
-        return Err(STATUS_ACCESS_DENIED);
-    }
+    let rights = PROCESS_QUERY_INFORMATION | PROCESS_QUERY_LIMITED_INFORMATION;
+    let process = cx.reference_granting_any::<Process>(process_handle, rights)?;
     let reply =
         Reply { buffer: process_information, length: process_information_length, return_length };
     match process_information_class.0 {

@@ -346,13 +346,8 @@ fn nt_query_information_thread(
     return_length: Option<Out<u32>>,
 ) -> NtResult {
     use ThreadInfoClass as C;
-    let thread = cx.reference::<Thread>(thread_handle, 0)?;
-    if cx.granted_access(thread_handle)?
-        & (THREAD_QUERY_INFORMATION | THREAD_QUERY_LIMITED_INFORMATION)
-        == 0
-    {
-        return Err(STATUS_ACCESS_DENIED);
-    }
+    let rights = THREAD_QUERY_INFORMATION | THREAD_QUERY_LIMITED_INFORMATION;
+    let thread = cx.reference_granting_any::<Thread>(thread_handle, rights)?;
     let reply =
         Reply { buffer: thread_information, length: thread_information_length, return_length };
     let over = thread.sched.open().state == sched::ThreadState::Terminated;
